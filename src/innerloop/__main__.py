@@ -1,0 +1,7 @@
+"""`python -m innerloop` is `innerloop`."""
+
+import sys
+
+from innerloop.cli import main
+
+sys.exit(main())

@@ -1,0 +1,42 @@
+"""What a benchmark is: env + task distributions + evaluation protocol + reference scores."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from jaxtyping import Array, Float
+
+from innerloop._agent import Agent
+from innerloop._env import Env
+from innerloop._task import TaskDistribution
+from innerloop._types import Trials
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A policy that needs no training, evaluated like any agent. If `reveals_task`, it plays `RevealTask(env)`."""
+
+    agent: Callable[[], Agent]
+    summary: str
+    reveals_task: bool = False
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A row of the benchmark table.
+
+    `metrics` map the trials of ONE task to a scalar (axes `[round episode time]`); `return` (per episode and in total)
+    is always there. `known` are exact or published values by metric and policy, each with its source in the docs.
+    `train`, `test` and `ood` are disjoint, or the same continuous distribution from which a task is never drawn twice.
+    """
+
+    name: str
+    summary: str
+    source: str
+    env: Env
+    train: TaskDistribution
+    test: TaskDistribution
+    num_episodes: int
+    ood: TaskDistribution | None = None
+    metrics: Mapping[str, Callable[[Trials], Float[Array, ""]]] = field(default_factory=dict)
+    references: Mapping[str, Reference] = field(default_factory=dict)
+    known: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

@@ -1,0 +1,124 @@
+"""The environment contract: a pure MDP or POMDP whose task is an argument."""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from innerloop._types import Key, Task, TimeStep
+
+EnvState = Any
+
+
+class Discrete(eqx.Module):
+    """The integers `0 .. num_values - 1`, as an int32 scalar."""
+
+    num_values: int = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        if self.num_values < 1:
+            raise ValueError(f"Discrete(num_values={self.num_values}): need at least 1 value.")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return ()
+
+    @property
+    def dtype(self) -> Any:
+        return jnp.int32
+
+    @property
+    def num_features(self) -> int:
+        """Width of the one-hot code."""
+        return self.num_values
+
+
+class Box(eqx.Module):
+    """A float32 array of a given shape, between `low` and `high` (the same bounds for every entry)."""
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    low: float = eqx.field(static=True, default=-float("inf"))
+    high: float = eqx.field(static=True, default=float("inf"))
+
+    def __check_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"Box(low={self.low}, high={self.high}): low must be below high.")
+
+    @property
+    def dtype(self) -> Any:
+        return jnp.float32
+
+    @property
+    def num_features(self) -> int:
+        """Number of entries."""
+        size = 1
+        for length in self.shape:
+            size *= length
+        return size
+
+
+Space = Discrete | Box
+
+
+class EnvSpec(eqx.Module):
+    """What an agent must know to be built: `obs` and `action` spaces, and the longest episode in steps."""
+
+    obs: Space
+    action: Space
+    max_steps: int = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        if self.max_steps < 1:
+            raise ValueError(f"EnvSpec(max_steps={self.max_steps}): an episode needs at least 1 step.")
+
+
+class Env(eqx.Module):
+    """A family of MDPs that share spaces and differ in their task.
+
+    Both methods are pure functions of one key, one task and one state. An env never resets itself (the rollout does)
+    and never draws a task (a `TaskDistribution` does), so the same task can be played again and again.
+    """
+
+    spec: eqx.AbstractVar[EnvSpec]
+
+    @abc.abstractmethod
+    def reset(self, key: Key, task: Task) -> tuple[EnvState, TimeStep]:
+        """Start an episode of `task`. Build the time step with `restart`."""
+
+    @abc.abstractmethod
+    def step(self, key: Key, task: Task, state: EnvState, action: Array) -> tuple[EnvState, TimeStep]:
+        """Do one step. Build the time step with `advance`."""
+
+
+def restart(spec: EnvSpec, obs: Array) -> TimeStep:
+    """The first time step of an episode: reward 0, discount 1, previous action 0."""
+    return TimeStep(
+        obs=obs,
+        prev_action=jnp.zeros(spec.action.shape, spec.action.dtype),
+        reward=jnp.zeros(()),
+        discount=jnp.ones(()),
+        first=jnp.ones((), bool),
+        last=jnp.zeros((), bool),
+    )
+
+
+def advance(
+    obs: Array,
+    action: Array,
+    reward: Float[Array, ""],
+    *,
+    terminated: Bool[Array, ""] | bool = False,
+    truncated: Bool[Array, ""] | bool = False,
+) -> TimeStep:
+    """A later time step. `terminated`: the MDP ended (discount 0). `truncated`: time ran out (discount 1)."""
+    terminated = jnp.asarray(terminated)
+    return TimeStep(
+        obs=obs,
+        prev_action=action,
+        reward=reward,
+        discount=1.0 - terminated.astype(jnp.float32),
+        first=jnp.zeros((), bool),
+        last=terminated | jnp.asarray(truncated),
+    )

@@ -1,0 +1,52 @@
+"""The learner contract: how agents are meta-trained."""
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Int
+
+from innerloop._agent import Agent
+from innerloop._types import Key, Metrics
+
+State = Any
+
+
+class Learner(eqx.Module):
+    """Turns experience into better agents. State is an explicit pytree of arrays."""
+
+    @abc.abstractmethod
+    def init(self, key: Key) -> State:
+        """Fresh parameters, optimiser state and whatever else training carries along."""
+
+    @abc.abstractmethod
+    def agent(self, state: State) -> Agent:
+        """The agent as it stands."""
+
+    @abc.abstractmethod
+    def update(self, key: Key, state: State, experience: Any) -> tuple[State, Metrics]:
+        """One update from one batch of experience. Metrics are float scalars."""
+
+
+def apply_gradients(
+    optimizer: optax.GradientTransformation, gradients: Any, opt_state: optax.OptState, params: Any
+) -> tuple[Any, optax.OptState]:
+    """One optimiser step on the array leaves of `params`."""
+    # Optax mixes integer counters with floats, which strict promotion would refuse.
+    with jax.numpy_dtype_promotion("standard"):
+        updates, opt_state = optimizer.update(gradients, opt_state, eqx.filter(params, eqx.is_inexact_array))
+    return eqx.apply_updates(params, updates), opt_state
+
+
+def scheduled(value: float | optax.Schedule, count: Int[Array, ""]) -> Array | float:
+    """A hyper-parameter at update `count`, whether it is a number or an Optax schedule."""
+    return value(count.astype(jnp.float32)) if callable(value) else value
+
+
+def all_finite(tree: Any) -> Bool[Array, ""]:
+    """Whether every float in `tree` is finite."""
+    leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))]
+    return jnp.all(jnp.stack(leaves)) if leaves else jnp.ones((), bool)

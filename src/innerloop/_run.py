@@ -1,0 +1,355 @@
+"""A run directory: everything about one run, from its settings to its adaptation curve.
+
+config.json          method, benchmark, resolved settings, seed, versions, commit, machine
+metrics.jsonl        one row of metrics for every `log_every` updates
+tensorboard/         the same, for TensorBoard
+checkpoints/         see `innerloop.Checkpoint`
+evaluation*.json     adaptation curves with intervals; evaluation*.npz: the same as `[seed task]` arrays
+references/          curves of the benchmark's reference policies, on the same tasks
+curve.png            the curves
+"""
+
+import dataclasses
+import json
+import math
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+
+from innerloop._agent import Agent
+from innerloop._benchmark import Benchmark
+from innerloop._callbacks import EVALUATION, Evaluate, MetricsWriter, ProgressBar, StopOnSignal
+from innerloop._checkpoint import Checkpoint, CheckpointError, checkpoints, newest, restore
+from innerloop._collect import JaxCollector
+from innerloop._env import Env
+from innerloop._evaluate import AdaptationCurve, evaluate
+from innerloop._export import read_exported
+from innerloop._machine import commit, compilation_cache, machine, versions
+from innerloop._task import TaskDistribution
+from innerloop._train import Callback, init, train
+from innerloop.benchmarks import benchmark as find_benchmark
+from innerloop.envs.wrappers import RevealTask
+from innerloop.recipes import default_settings
+
+FORMAT = 1
+BATCH = 1000
+"""Most tasks played side by side in an evaluation."""
+CHECKPOINT_SECONDS = 30.0
+Which = Literal["test", "train", "ood"]
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What a run is made from. Periods are in updates; `evaluate_every=0` leaves out evaluation while training, and
+    `checkpoint_every=None` means now and then, at least `CHECKPOINT_SECONDS` apart."""
+
+    method: str
+    benchmark: str
+    settings: Any
+    seed: int
+    num_seeds: int | None
+    log_every: int
+    checkpoint_every: int | None
+    evaluate_every: int
+    num_test_tasks: int
+
+    def write(self, folder: Path) -> None:
+        """To `config.json`, with versions, commit and machine."""
+        about = {"format": FORMAT, **dataclasses.asdict(self)}
+        about |= {"versions": versions(), "commit": commit(), "machine": machine()}
+        (folder / "config.json").write_text(json.dumps(about, indent=1) + "\n")
+
+    @staticmethod
+    def read(folder: str | Path) -> "RunConfig":
+        """From a run directory. Raises ValueError if it is none."""
+        path = Path(folder) / "config.json"
+        if not path.is_file():
+            raise ValueError(
+                f"{folder}: no run directory, since it has no config.json; give one that `train` has made."
+            )
+        saved = json.loads(path.read_text())
+        if saved.get("format") != FORMAT:
+            raise ValueError(f"{path}: format {saved.get('format')}; this version of innerloop reads format {FORMAT}.")
+        fields = {field.name: saved[field.name] for field in dataclasses.fields(RunConfig)}
+        fields["settings"] = with_values(default_settings(saved["method"], saved["benchmark"]), saved["settings"])
+        return RunConfig(**fields)
+
+
+def with_values(settings: Any, values: dict[str, Any]) -> Any:
+    """A dataclass of settings with values from JSON, nested ones included. Unknown names are a ValueError."""
+    unknown = values.keys() - {field.name for field in dataclasses.fields(settings)}
+    if unknown:
+        raise ValueError(
+            f"{type(settings).__name__} has no setting {', '.join(sorted(unknown))}; the run is of another version."
+        )
+    changes = {}
+    for name, value in values.items():
+        old = getattr(settings, name)
+        if dataclasses.is_dataclass(old) and isinstance(value, dict):
+            value = with_values(old, value)
+        changes[name] = tuple(value) if isinstance(value, list) else value
+    return dataclasses.replace(settings, **changes)
+
+
+def configure(
+    method: str,
+    benchmark: str,
+    *,
+    settings: Any = None,
+    seed: int = 0,
+    num_seeds: int | None = None,
+    log_every: int | None = None,
+    checkpoint_every: int | None = None,
+    evaluate_every: int | None = None,
+    num_test_tasks: int = 1000,
+) -> RunConfig:
+    """Fill in what was left open: the settings of the recipe, 200 rows of metrics, 10 evaluations.
+
+    Periods are rounded up to a multiple of `log_every`. Raises ValueError for unknown names and impossible numbers.
+    """
+    find_benchmark(benchmark)
+    settings = default_settings(method, benchmark) if settings is None else settings
+    num_updates = settings.training.num_updates
+    log_every = log_every or max(1, num_updates // 200)
+    given = {"log_every": log_every, "num_updates": num_updates, "num_test_tasks": num_test_tasks}
+    given |= {"num_seeds": 1 if num_seeds is None else num_seeds}
+    given |= {"checkpoint_every": 1 if checkpoint_every is None else checkpoint_every}
+    for name, value in given.items():
+        if value < 1:
+            raise ValueError(f"{name}={value}: must be at least 1.")
+    evaluate_every = num_updates // 10 + 1 if evaluate_every is None else evaluate_every
+    if evaluate_every < 0 or seed < 0:
+        raise ValueError(f"evaluate_every={evaluate_every}, seed={seed}: neither may be negative.")
+    periods = [x and math.ceil(x / log_every) * log_every for x in (checkpoint_every, evaluate_every)]
+    return RunConfig(method, benchmark, settings, seed, num_seeds, log_every, *periods, num_test_tasks)
+
+
+def run_experiment(
+    config: RunConfig,
+    folder: str | Path,
+    *,
+    show: bool = True,
+    measure: bool = True,
+    references: bool = True,
+    plot: bool = True,
+    callbacks: Sequence[Callback] = (),
+) -> list[AdaptationCurve]:
+    """Train, evaluate and write everything down in a new run directory.
+
+    Args:
+        config: from `configure(method, benchmark, ...)`.
+        show: progress on stderr.
+        measure: evaluate after training. references, plot: see `evaluate_run`.
+        callbacks: further ones.
+
+    Returns:
+        The agent's adaptation curve on held-out tasks and those of the benchmark's references.
+
+    Raises:
+        ValueError: the folder holds a run already, or the settings make no sense together; nothing is left behind.
+        CheckpointError: the folder cannot be written. NonFiniteError: training diverged.
+        Interrupted: a signal stopped the run, after a checkpoint.
+    """
+    folder = Path(folder)
+    if (folder / "config.json").exists():
+        raise ValueError(f"{folder}: holds a run already; `innerloop resume {folder}` goes on, or use another folder.")
+    is_new = not folder.exists()
+    with _disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        config.write(folder)
+    try:
+        return resume(folder, show=show, measure=measure, references=references, plot=plot, callbacks=callbacks)
+    except ValueError:
+        if is_new and not checkpoints(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def resume(
+    folder: str | Path,
+    *,
+    show: bool = True,
+    measure: bool = True,
+    references: bool = True,
+    plot: bool = True,
+    callbacks: Sequence[Callback] = (),
+) -> list[AdaptationCurve]:
+    """Take a run to its budget and evaluate it. It ends bit for bit where an uninterrupted run ends.
+
+    A finished run is evaluated again. Arguments, returns and errors are those of `run_experiment`.
+    """
+    folder = Path(folder)
+    config = RunConfig.read(folder)
+    compilation_cache()
+    with _disk_errors(folder), _locked(folder):
+        train_run(folder, config, show=show, callbacks=callbacks)
+        if not measure:
+            return []
+        return evaluate_run(folder, num_tasks=config.num_test_tasks, references=references, plot=plot)
+
+
+def finished(folder: str | Path) -> bool:
+    """Whether a run has reached its budget."""
+    config = RunConfig.read(folder)
+    return bool(checkpoints(folder)) and newest(folder)[1]["update"] >= config.settings.training.num_updates
+
+
+def train_run(folder: Path, config: RunConfig, *, show: bool = True, callbacks: Sequence[Callback] = ()) -> None:
+    """Train from the newest checkpoint, or from the start, to the budget."""
+    if finished(folder):
+        return
+    benchmark, key = find_benchmark(config.benchmark), jax.random.key(config.seed)
+    env, learner = config.settings.env(benchmark), config.settings.learner(benchmark)
+    num_tasks, num_updates = config.settings.training.num_tasks, config.settings.training.num_updates
+    collector = make_collector(env, benchmark.train, benchmark, _agent_like(config), num_tasks)
+    start = None
+    if checkpoints(folder):
+        start = restore(folder, jax.eval_shape(partial(init, key, learner, collector, config.num_seeds)), key=key)
+    train(
+        key,
+        learner,
+        collector,
+        num_updates,
+        callbacks=[*_callbacks(folder, config, show), *callbacks],
+        start=start,
+        num_seeds=config.num_seeds,
+        log_every=config.log_every,
+    )
+
+
+def _callbacks(folder: Path, config: RunConfig, show: bool) -> list[Callback]:
+    """Those of every run. Measuring comes before writing, and stopping last."""
+    benchmark = find_benchmark(config.benchmark)
+    seconds = CHECKPOINT_SECONDS if config.checkpoint_every is None else 0.0
+    checkpoint = Checkpoint(folder / "checkpoints", config.checkpoint_every or config.log_every, seconds=seconds)
+    found: list[Callback] = [ProgressBar(config.log_every)] if show else []
+    if config.evaluate_every:
+        num_tasks = min(256, config.num_test_tasks)
+        held_out = make_collector(
+            config.settings.env(benchmark), benchmark.test, benchmark, _agent_like(config), num_tasks
+        )
+        found.append(Evaluate(held_out, config.evaluate_every, metrics=benchmark.metrics))
+    writer = MetricsWriter(folder, config.log_every)
+    return [*found, writer, checkpoint, StopOnSignal(config.log_every, checkpoint, f"innerloop resume {folder}")]
+
+
+def make_collector(
+    env: Env, tasks: TaskDistribution, benchmark: Benchmark, agent: Agent, num_tasks: int
+) -> JaxCollector:
+    """Whole trials of the benchmark's number of episodes, in rounds as long as the agent wants them."""
+    num_rounds = math.ceil(benchmark.num_episodes / agent.episodes_per_adapt)
+    return JaxCollector(env, tasks, num_tasks, num_rounds, agent.episodes_per_adapt)
+
+
+def _agent_like(config: RunConfig) -> Agent:
+    """Structure, shapes and dtypes of a run's agent."""
+    learner = config.settings.learner(find_benchmark(config.benchmark))
+
+    def build(key: Any) -> Agent:
+        return learner.agent(learner.init(key))
+
+    keys = jax.random.key(0) if config.num_seeds is None else jax.random.split(jax.random.key(0), config.num_seeds)
+    return jax.eval_shape(build if config.num_seeds is None else jax.vmap(build), keys)
+
+
+def evaluate_run(
+    folder: str | Path,
+    *,
+    tasks: Which = "test",
+    num_tasks: int = 1000,
+    greedy: bool = False,
+    references: bool = True,
+    plot: bool = True,
+) -> list[AdaptationCurve]:
+    """Measure a run's newest agent on at least `num_tasks` held-out tasks, and write the curves into its folder.
+
+    Args:
+        tasks: "test", or on demand "train" or "ood"; the curves and their files say which.
+        greedy: the agent takes its most probable action. References act as they always do.
+        references: measure the benchmark's reference policies on the same tasks, too.
+        plot: draw `curve.png`.
+
+    Returns:
+        The agent's curve first. Tasks do not depend on the run's seed: all runs on a benchmark play the same ones.
+    """
+    compilation_cache()
+    folder, config = Path(folder), RunConfig.read(folder)
+    benchmark = find_benchmark(config.benchmark)
+    distribution = getattr(benchmark, tasks)
+    if distribution is None:
+        raise ValueError(f"tasks={tasks!r}: {benchmark.name} has no such tasks; choose test or train.")
+    agent = read_exported(folder, _agent_like(config)).agent
+    env = config.settings.env(benchmark)
+    play = partial(_play, benchmark, distribution, tasks, num_tasks)
+    curve = play(config.method, agent, env, greedy=greedy, num_seeds=config.num_seeds)
+    kind = "" if tasks == "test" else f"-{tasks}"
+    with _disk_errors(folder):
+        curve.save(folder, f"evaluation{kind}{'-greedy' * greedy}")
+        others = list(_reference_curves(play, benchmark, folder / "references", kind)) if references else []
+        if plot:
+            from innerloop.report import plot_curve
+
+            name = f"curve{kind}{'-greedy' * greedy}.png"
+            plot_curve([curve], folder / name, f"{config.method} on {benchmark.name}", references=others)
+    return [curve, *others]
+
+
+def _play(
+    benchmark: Benchmark,
+    distribution: TaskDistribution,
+    tasks: str,
+    num_tasks: int,
+    label: str,
+    agent: Agent,
+    env: Env,
+    **options: Any,
+) -> AdaptationCurve:
+    num_batches = math.ceil(num_tasks / BATCH)
+    collector = make_collector(env, distribution, benchmark, agent, math.ceil(num_tasks / num_batches))
+    key = jax.random.fold_in(jax.random.key(0), EVALUATION)
+    about = {"metrics": benchmark.metrics, "num_batches": num_batches, "label": label, "tasks": tasks}
+    return evaluate(key, agent, collector, **about, **options)
+
+
+def _reference_curves(play: Any, benchmark: Benchmark, folder: Path, kind: str) -> Iterator[AdaptationCurve]:
+    """Each on the very tasks that the agent plays."""
+    for name, reference in benchmark.references.items():
+        env = benchmark.env
+        if reference.reveals_task:
+            env = RevealTask(env, benchmark.train.sample(jax.random.key(0)))
+        curve = play(name, reference.agent(), env)
+        curve.save(folder, f"{name}{kind}")
+        yield curve
+
+
+@contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    """One clear error for a disk that is full, read-only or broken."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot write to {folder}: {error.strerror or error}. What was saved before is untouched: make room, then "
+            f"innerloop resume {folder}"
+        ) from error
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep a second process out; the lock goes with the process, however it ends."""
+    import fcntl
+
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(f"{folder}: another process is training this run; wait for it, or stop it.") from error
+        yield

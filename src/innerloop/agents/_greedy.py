@@ -1,0 +1,33 @@
+"""Act without noise."""
+
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import Array
+
+from innerloop._agent import ActorCritic, Agent
+from innerloop._types import Key, Memory, TimeStep, Transition
+
+
+class Greedy(Agent):
+    """Takes the most probable action of an actor-critic; remembers and adapts as it does."""
+
+    agent: ActorCritic
+    episodes_per_adapt: int = eqx.field(static=True)
+
+    def __init__(self, agent: ActorCritic):
+        self.agent = agent
+        self.episodes_per_adapt = agent.episodes_per_adapt
+
+    def init(self, key: Key) -> Memory:
+        return self.agent.init(key)
+
+    def act(self, key: Key, memory: Memory, timestep: TimeStep) -> tuple[Array, Any]:
+        _, extras = self.agent.act(key, memory, timestep)
+        return extras.greedy_action, extras
+
+    def observe(self, key: Key, memory: Memory, transition: Transition) -> Memory:
+        return self.agent.observe(key, memory, transition)
+
+    def adapt(self, key: Key, memory: Memory, episodes: Transition) -> Memory:
+        return self.agent.adapt(key, memory, episodes)

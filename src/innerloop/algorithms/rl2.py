@@ -1,0 +1,65 @@
+"""RL²: fast reinforcement learning via slow reinforcement learning (Duan et al. 2016; Wang et al. 2016).
+
+The inner loop is the recurrent net's own dynamics, kept for a whole trial; the outer loop is PPO (as in the authors'
+released launchers) or A2C (as in Wang et al.).
+"""
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import jax
+
+from innerloop._benchmark import Benchmark
+from innerloop._env import Env
+from innerloop.agents import Recurrent
+from innerloop.algorithms._critic import TaskCritic
+from innerloop.algorithms._on_policy import OnPolicy
+from innerloop.algorithms.ppo import PPO
+from innerloop.envs.wrappers import flatten_task
+from innerloop.nn import CoreName
+
+
+@dataclass(frozen=True)
+class RL2:
+    """Recurrent meta-reinforcement learning."""
+
+    core: CoreName = "gru"
+    """Kind of memory."""
+    hidden_size: int = 64
+    """Width of the memory."""
+    encoder_widths: tuple[int, ...] = ()
+    """Hidden layers between observation and memory."""
+    feed_action: bool = True
+    """Whether the memory is fed the previous action."""
+    feed_reward: bool = True
+    """Whether the memory is fed the previous reward (ablation: without it nothing can be learned from reward)."""
+    reset_at_episodes: bool = False
+    """Clear the memory when an episode ends (ablation: nothing is carried from episode to episode)."""
+    task_critic: bool = False
+    """Compute advantages with a critic that is told the task. The agent never is."""
+    training: OnPolicy = field(default_factory=OnPolicy)
+    """The outer loop."""
+
+    def env(self, benchmark: Benchmark) -> Env:
+        """What the agent plays."""
+        return benchmark.env
+
+    def learner(self, benchmark: Benchmark) -> PPO:
+        """The learner for a benchmark."""
+        make_agent = partial(
+            Recurrent,
+            benchmark.env.spec,
+            core=self.core,
+            hidden_size=self.hidden_size,
+            encoder_widths=self.encoder_widths,
+            feed_action=self.feed_action,
+            feed_reward=self.feed_reward,
+            reset_at_episodes=self.reset_at_episodes,
+        )
+        make_critic = partial(TaskCritic, self.hidden_size, num_task_features(benchmark)) if self.task_critic else None
+        return self.training.learner(make_agent, make_critic)
+
+
+def num_task_features(benchmark: Benchmark) -> int:
+    """Length of a flattened task."""
+    return jax.eval_shape(lambda key: flatten_task(benchmark.train.sample(key)), jax.random.key(0)).shape[0]

@@ -1,0 +1,82 @@
+"""innerloop list"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import tyro
+
+from innerloop.cli import UsageError
+from innerloop.cli._parse import HELP_FLAGS, parse
+
+Kind = Literal["all", "methods", "benchmarks", "recipes"]
+
+
+@dataclass(frozen=True)
+class ListOptions:
+    """What there is: methods and benchmarks to train, and recipes, each a method on a benchmark with the settings of a
+    measured result. Name one kind for its details."""
+
+    kind: tyro.conf.Positional[Kind] = "all"
+    """Which of them."""
+
+
+def list_command(arguments: list[str]) -> int:
+    """Names of everything, or one kind with its details."""
+    kinds = ("all", "methods", "benchmarks", "recipes")
+    if arguments and arguments[0] not in (*kinds, *HELP_FLAGS) and not arguments[0].startswith("-"):
+        raise UsageError(f"list {arguments[0]!r}: choose one of {', '.join(kinds[1:])}.")
+    kind = parse(ListOptions, arguments, "list").kind
+    for name, show in (("methods", _methods), ("benchmarks", _benchmarks), ("recipes", _recipes)):
+        if kind in ("all", name):
+            show(details=kind == name)
+    return 0
+
+
+def _table(title: str, *columns: str) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    return Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD)
+
+
+def _methods(details: bool) -> None:
+    from innerloop.cli._tables import console
+    from innerloop.cli._train import first_line
+    from innerloop.recipes import METHODS
+
+    table = _table("methods", "name", "what it is")
+    for name, method in METHODS.items():
+        table.add_row(name, first_line(method()))
+    console().print(table)
+
+
+def _benchmarks(details: bool) -> None:
+    import textwrap
+
+    from innerloop.benchmarks import REGISTRY, benchmark
+    from innerloop.cli._tables import console
+
+    if not details:
+        table = _table("benchmarks", "`innerloop list benchmarks` says what each is")
+        table.add_row(textwrap.fill("  ".join(REGISTRY), 76, break_on_hyphens=False))
+        console().print(table)
+        return
+    table = _table("benchmarks", "name", "what it is", "episodes", "references")
+    for name in REGISTRY:
+        row = benchmark(name)
+        table.add_row(name, row.summary, str(row.num_episodes), ", ".join(row.references))
+    console().print(table)
+
+
+def _recipes(details: bool) -> None:
+    from innerloop.cli._tables import console
+    from innerloop.recipes import RECIPES
+
+    columns = ("id", "method", "benchmark", "measure", "bar", "published", "seeds")
+    table = _table("recipes", *columns, *(("source",) if details else ()))
+    for row in RECIPES.values():
+        bar = "" if row.bar is None else f"{'>=' if row.better == 'higher' else '<='} {row.bar:g}"
+        published = "" if row.published is None else f"{row.published:g}"
+        cells = [row.id, row.method, row.benchmark, row.metric, bar, published, str(row.num_seeds)]
+        table.add_row(*cells, *((row.source,) if details else ()))
+    console().print(table)

@@ -1,0 +1,169 @@
+"""innerloop reproduce ID: train a recipe's seeds, measure them, and compare with the stored result."""
+
+import dataclasses
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from innerloop.cli import UsageError, unknown
+from innerloop.cli._parse import HELP_FLAGS, parse
+
+
+@dataclass(frozen=True)
+class ReproduceOptions:
+    """Train the seeds of a recipe one after another, measure each on the held-out tasks of its protocol, and compare
+    with the stored result.
+
+    Each seed is a run directory of its own, RUNS/ID/seed-K: a finished one is not repeated, an interrupted one goes on.
+    The result is stored if there is none yet, or if the stored one has fewer seeds. The exit status is 1 if the value
+    lies outside the stored one's tolerance.
+    """
+
+    id: tyro.conf.Positional[str]
+    """A recipe (see `innerloop list recipes`)."""
+    seeds: tuple[int, ...] | None = None
+    """Which seeds to train. By default all of the recipe's, counted from 0."""
+    quick: bool = False
+    """One seed with a twentieth of the updates: shows that everything works, stores nothing."""
+    overwrite: bool = False
+    """Store the result even if there is one."""
+    runs: Path = Path("runs")
+    """Where run directories go."""
+    results: Path = Path("benchmarks/results")
+    """Where results are stored."""
+    quiet: bool = False
+    """Show no progress."""
+
+
+def reproduce_command(arguments: list[str]) -> int:
+    """innerloop reproduce ID"""
+    if arguments and not arguments[0].startswith("-") and not any(x in HELP_FLAGS for x in arguments):
+        from innerloop.recipes import RECIPES
+
+        if arguments[0] not in RECIPES:
+            raise unknown("recipe", arguments[0], list(RECIPES))
+    options = parse(ReproduceOptions, arguments, "reproduce")
+    from innerloop.recipes import recipe
+
+    row = recipe(options.id)
+    if options.quick:
+        return _quick(_shortened(row), options)
+    return _reproduce(row, options)
+
+
+def _reproduce(row: Any, options: ReproduceOptions) -> int:
+    from innerloop.report._results import agrees, read_result, write_result
+
+    stored = read_result(options.results, row.id)
+    wanted = tuple(range(row.num_seeds)) if options.seeds is None else options.seeds
+    if not wanted or min(wanted) < 0:
+        raise UsageError(f"--seeds {' '.join(map(str, wanted))}: name at least one, none negative.")
+    result: dict[str, Any] = {}
+    for seed in wanted:
+        _train_seed(row, options, seed)
+        result = _gather(row, options.runs / row.id)
+        if options.overwrite or stored is None or result["num_seeds"] > stored["num_seeds"]:
+            print(f"stored: {write_result(options.results, result)}")
+    _tell(row, result)
+    if stored is None:
+        return 0
+    same = agrees(result["value"], stored)
+    print(
+        f"stored result: {stored['value']:.5g} [{stored['low']:.5g}, {stored['high']:.5g}], {stored['num_seeds']} seeds; "
+        f"the new one is {'within' if same else 'OUTSIDE of'} its tolerance of {stored['tolerance']:.0%}."
+    )
+    return 0 if same else 1
+
+
+def _quick(row: Any, options: ReproduceOptions) -> int:
+    from innerloop.report._results import read_result
+
+    _train_seed(row, options, 0)
+    result = _gather(row, options.runs / row.id)
+    _tell(row, result)
+    stored = read_result(options.results, row.id.removesuffix("-quick"))
+    if stored is not None:
+        print(f"stored result of the whole recipe: {stored['value']:.5g} with {stored['num_seeds']} seeds.")
+    print("A shortened run: its value says nothing about the recipe's.")
+    return 0
+
+
+def _shortened(row: Any) -> Any:
+    """One seed, a twentieth of the updates, at most 1000 tasks."""
+    updates = max(2, row.settings.training.num_updates // 20)
+    training = dataclasses.replace(row.settings.training, num_updates=updates)
+    settings = dataclasses.replace(row.settings, training=training)
+    tasks = min(1000, row.num_test_tasks)
+    return dataclasses.replace(row, id=f"{row.id}-quick", settings=settings, num_seeds=1, num_test_tasks=tasks)
+
+
+def _train_seed(row: Any, options: ReproduceOptions, seed: int) -> None:
+    """Train and measure one seed, or what is left of that."""
+    from innerloop._run import RunConfig, configure, evaluate_run, resume, run_experiment
+
+    folder = options.runs / row.id / f"seed-{seed}"
+    config = configure(row.method, row.benchmark, settings=row.settings, seed=seed, num_test_tasks=row.num_test_tasks)
+    if not (folder / "config.json").exists():
+        print(f"seed {seed}: training in {folder}", file=sys.stderr)
+        run_experiment(config, folder, show=not options.quiet, measure=False)
+    elif RunConfig.read(folder) != config:
+        raise UsageError(f"{folder} was made with other settings than the recipe's; remove it, or choose other --runs.")
+    else:
+        resume(folder, show=not options.quiet, measure=False)
+    for greedy in (False, True):
+        if not _is_measured(row, folder, greedy):
+            first = not greedy and seed == min(options.seeds or (0,))
+            evaluate_run(folder, num_tasks=row.num_test_tasks, greedy=greedy, references=first, plot=not greedy)
+    seen = _seed_result(folder, seed)
+    values = [float(curve.scores()[row.metric].mean()) for curve in (seen.sampled, seen.greedy)]
+    print(f"seed {seed}: {row.metric} {values[0]:.5g} (greedy {values[1]:.5g}) after {seen.seconds:.0f} s", flush=True)
+
+
+def _is_measured(row: Any, folder: Path, greedy: bool) -> bool:
+    from innerloop._evaluate import AdaptationCurve
+
+    name = f"evaluation{'-greedy' * greedy}"
+    return (folder / f"{name}.npz").exists() and AdaptationCurve.load(folder, name).num_tasks >= row.num_test_tasks
+
+
+def _seed_result(folder: Path, seed: int) -> Any:
+    from innerloop._callbacks import read_metrics
+    from innerloop._evaluate import AdaptationCurve
+    from innerloop.report._results import SeedResult
+
+    sampled, greedy = (AdaptationCurve.load(folder, name) for name in ("evaluation", "evaluation-greedy"))
+    last = read_metrics(folder / "metrics.jsonl")[-1]
+    return SeedResult(seed, sampled, greedy, last["env_steps"], last["seconds"], last["compile_seconds"])
+
+
+def _gather(row: Any, folder: Path) -> dict[str, Any]:
+    """The result of all seeds in a folder that were measured as the recipe wants it."""
+    from innerloop._evaluate import AdaptationCurve
+    from innerloop._run import RunConfig
+    from innerloop.report._results import result_of
+
+    runs = sorted(folder.glob("seed-*"), key=lambda run: int(run.name.removeprefix("seed-")))
+    alike = [run for run in runs if RunConfig.read(run).settings == row.settings]
+    measured = [run for run in alike if _is_measured(row, run, False) and _is_measured(row, run, True)]
+    seeds = [_seed_result(run, int(run.name.removeprefix("seed-"))) for run in measured]
+    references = {path.stem: path for run in measured for path in (run / "references").glob("*.npz")}
+    curves = {name: AdaptationCurve.load(path.parent, name) for name, path in references.items()}
+    return result_of(row, seeds, curves)
+
+
+def _tell(row: Any, result: dict[str, Any]) -> None:
+    """The measured value beside bar and published one."""
+    from innerloop.report._results import reaches_bar
+
+    print(
+        f"{row.id}: {row.metric} {result['value']:.5g} [{result['low']:.5g}, {result['high']:.5g}] over "
+        f"{result['num_seeds']} seeds and {result['num_test_tasks']} tasks; greedy {result['greedy']['value']:.5g}"
+    )
+    reached = reaches_bar(result["value"], row)
+    if reached is not None:
+        print(f"bar: {'>=' if row.better == 'higher' else '<='} {row.bar:g}, {'reached' if reached else 'MISSED'}")
+    if row.published is not None:
+        print(f"published: {row.published:g} ({row.source})")

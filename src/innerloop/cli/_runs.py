@@ -1,0 +1,139 @@
+"""innerloop resume, evaluate, report: what one does with runs."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from innerloop.cli import UsageError
+from innerloop.cli._parse import parse
+
+
+@dataclass(frozen=True)
+class ResumeOptions:
+    """Go on with a run from its newest undamaged checkpoint to its budget, then evaluate it.
+
+    It ends bit for bit where it would have ended without the interruption.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """A run directory."""
+    quiet: bool = False
+    """Show no progress."""
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Measure a run's agent: return of each episode of a trial, beside the benchmark's references on the same tasks.
+
+    Writes evaluation*.json, evaluation*.npz and curve*.png into the run directory.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """A run directory."""
+    tasks: Literal["test", "train", "ood"] = "test"
+    """Held-out tasks, those the agent was trained on, or (where there are some) those outside of their distribution."""
+    num_tasks: int = 1000
+    """How many tasks to play."""
+    greedy: bool = False
+    """Take the most probable action instead of drawing one."""
+    references: bool = True
+    """Measure the references, too."""
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Compare evaluated runs of a benchmark: a table, and curve.png and curve.html in one picture.
+
+    Runs that differ only in their seed become one curve.
+    """
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Run directories."""
+    out: Path | None = None
+    """Where the pictures go. By default into the first run directory."""
+    greedy: bool = False
+    """Take the measurements with greedy actions."""
+
+
+def resume_command(arguments: list[str]) -> int:
+    """innerloop resume RUN"""
+    options = parse(ResumeOptions, arguments, "resume")
+    from innerloop._run import resume
+    from innerloop.cli._train import show_curves
+
+    show_curves(resume(options.run, show=not options.quiet), options.run)
+    return 0
+
+
+def evaluate_command(arguments: list[str]) -> int:
+    """innerloop evaluate RUN"""
+    options = parse(EvaluateOptions, arguments, "evaluate")
+    if options.num_tasks < 1:
+        raise UsageError(f"--num-tasks {options.num_tasks}: must be at least 1.")
+    from innerloop._run import evaluate_run
+    from innerloop.cli._train import show_curves
+
+    curves = evaluate_run(
+        options.run,
+        tasks=options.tasks,
+        num_tasks=options.num_tasks,
+        greedy=options.greedy,
+        references=options.references,
+    )
+    show_curves(curves, options.run)
+    return 0
+
+
+def report_command(arguments: list[str]) -> int:
+    """innerloop report RUN..."""
+    options = parse(ReportOptions, arguments, "report")
+    if not options.runs:
+        raise UsageError("usage: innerloop report RUN...")
+    from innerloop._run import RunConfig
+    from innerloop.benchmarks import benchmark
+    from innerloop.cli._tables import console, curves_table, known_values
+    from innerloop.report import html_curve, plot_curve
+
+    configs = [RunConfig.read(run) for run in options.runs]
+    names = sorted({config.benchmark for config in configs})
+    if len(names) > 1:
+        raise UsageError(f"these runs are on different benchmarks ({', '.join(names)}); report them one by one.")
+    curves = _merged(list(zip(options.runs, configs, strict=True)), options.greedy)
+    references = _references(options.runs)
+    title = f"{names[0]}: {benchmark(names[0]).summary}"
+    console().print(curves_table([*curves, *references], title))
+    print(known_values(benchmark(names[0]).known))
+    out = options.out or options.runs[0]
+    plot_curve(curves, out / "curve.png", title, references=references)
+    html_curve(curves, out / "curve.html", title, references=references)
+    print(f"pictures: {out / 'curve.png'}, {out / 'curve.html'}")
+    return 0
+
+
+def _merged(runs: list[tuple[Path, Any]], greedy: bool) -> list[Any]:
+    """One curve for each method and its settings, seeds stacked."""
+    from innerloop._evaluate import AdaptationCurve, stack_seeds
+
+    name = "evaluation" + "-greedy" * greedy
+    groups: dict[Any, list[AdaptationCurve]] = {}
+    for folder, config in runs:
+        if not (folder / f"{name}.npz").exists():
+            raise UsageError(f"{folder} is not evaluated yet: innerloop evaluate {folder}{' --greedy' * greedy}")
+        groups.setdefault((config.method, config.settings), []).append(AdaptationCurve.load(folder, name))
+    curves = [stack_seeds(group) for group in groups.values()]
+    methods = [method for method, _ in groups]
+    labels = [method if methods.count(method) == 1 else f"{method} ({i + 1})" for i, method in enumerate(methods)]
+    return [replace(curve, label=label) for curve, label in zip(curves, labels, strict=True)]
+
+
+def _references(folders: tuple[Path, ...]) -> list[Any]:
+    """Of the first run that has measured them."""
+    from innerloop._evaluate import AdaptationCurve
+
+    for folder in folders:
+        found = [AdaptationCurve.load(path.parent, path.stem) for path in sorted((folder / "references").glob("*.npz"))]
+        if any(curve.tasks == "test" for curve in found):
+            return [curve for curve in found if curve.tasks == "test"]
+    return []

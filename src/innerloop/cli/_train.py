@@ -1,0 +1,129 @@
+"""innerloop train METHOD BENCHMARK"""
+
+import dataclasses
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from innerloop.cli import UsageError, unknown
+from innerloop.cli._parse import HELP_FLAGS, flags, parse
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The run: its randomness, where it goes, and how often it is looked at."""
+
+    seed: int = 0
+    """The root of all randomness: same seed, same run, bit for bit."""
+    num_seeds: int | None = None
+    """Train so many independent agents side by side, in one compiled program."""
+    folder: Path | None = None
+    """The run directory. By default a new one, runs/METHOD-BENCHMARK with the next free number."""
+    num_test_tasks: int = 1000
+    """Held-out tasks that the trained agent is measured on."""
+    log_every: int | None = None
+    """Updates in a row of metrics. By default a 200th of the run."""
+    checkpoint_every: int | None = None
+    """Updates between checkpoints. By default as many as take half a minute."""
+    evaluate_every: int | None = None
+    """Updates between evaluations on held-out tasks, 0 for none. By default a 10th of the run."""
+    quiet: bool = False
+    """Show no progress."""
+
+
+def train_command(arguments: list[str]) -> int:
+    """Train, evaluate, and say where everything is."""
+    names = [argument for argument in arguments[:2] if not argument.startswith("-")]
+    wants_help = any(argument in HELP_FLAGS for argument in arguments)
+    if len(names) < 2 and not wants_help:
+        raise UsageError("usage: innerloop train METHOD BENCHMARK [options]; `innerloop list` names both.")
+    if not names:
+        return _overview()
+    from innerloop._run import configure, run_experiment
+    from innerloop.benchmarks import REGISTRY, benchmark
+    from innerloop.recipes import METHODS, default_settings
+
+    for kind, name, known in zip(("method", "benchmark"), names, (METHODS, REGISTRY), strict=False):
+        if name not in known:
+            raise unknown(kind, name, list(known))
+    settings = default_settings(names[0], names[1] if len(names) > 1 else "")
+    described = [f"Train {names[0]}: {first_line(settings)}"]
+    if len(names) > 1:
+        described.append(
+            f"On {names[1]}: {benchmark(names[1]).summary}. Defaults are those of its recipe, if it has one."
+        )
+    options: Any = parse(
+        _options(settings), arguments[len(names) :], " ".join(["train", *names]), "\n\n".join(described)
+    )
+    run = {field.name: getattr(options.run, field.name) for field in dataclasses.fields(RunOptions)}
+    folder, show = run.pop("folder") or free_folder(Path("runs"), "-".join(names)), not run.pop("quiet")
+    config = configure(*names, settings=options.method, **run)
+    curves = run_experiment(config, folder, show=show)
+    show_curves(curves, folder)
+    return 0
+
+
+def show_curves(curves: list[Any], folder: Path) -> None:
+    """The table of a run, and where its files are."""
+    from innerloop._run import RunConfig
+    from innerloop.benchmarks import benchmark
+    from innerloop.cli._tables import console, curves_table, known_values
+
+    config = RunConfig.read(folder)
+    console().print(curves_table(curves, f"{config.method} on {config.benchmark}"))
+    if curves[0].tasks == "test":
+        print(known_values(benchmark(config.benchmark).known))
+    print(f"run directory: {folder}")
+
+
+def first_line(thing: Any) -> str:
+    """What an object says about itself in one line."""
+    return (type(thing).__doc__ or "").strip().splitlines()[0]
+
+
+def free_folder(parent: Path, name: str) -> Path:
+    """`parent/name`, or with the first number that is free."""
+    number = 1
+    while (folder := parent / (name if number == 1 else f"{name}-{number}")).exists():
+        number += 1
+    return folder
+
+
+def _options(settings: Any) -> type[Any]:
+    """A dataclass of a method's hyper-parameters and of those of every run."""
+    taken = set(flags(type(settings))) & set(flags(RunOptions))
+    if taken:
+        raise UsageError(
+            f"settings of {type(settings).__name__} and of runs share the name {', '.join(sorted(taken))}."
+        )
+    fields = [("method", type(settings), field(default=settings)), ("run", RunOptions, field(default=RunOptions()))]
+    return dataclasses.make_dataclass("Train", fields, frozen=True)
+
+
+OVERVIEW = """usage: innerloop train METHOD BENCHMARK [--any-hyper-parameter VALUE ...] [run options]
+
+Trains a method on the training tasks of a benchmark, measures it on held-out tasks beside the benchmark's reference
+policies, and writes settings, metrics, checkpoints and curves into a run directory.
+
+methods:    {methods}
+benchmarks: {benchmarks}
+
+  innerloop train rl2 two-arm                             with the settings of its recipe
+  innerloop train rl2 two-arm --hidden-size 128 --num-seeds 5
+  innerloop train rl2 --help                              the hyper-parameters of RL²
+"""
+
+
+def _overview() -> int:
+    """Help before a method is named."""
+    import textwrap
+
+    from innerloop.benchmarks import REGISTRY
+    from innerloop.recipes import METHODS
+
+    names = textwrap.fill(", ".join(REGISTRY), 100, subsequent_indent=" " * 12, break_on_hyphens=False)
+    print(OVERVIEW.format(methods=", ".join(METHODS), benchmarks=names))
+    sys.stdout.flush()
+    parse(RunOptions, ["--help"], "train METHOD BENCHMARK", "Options of every run:")
+    return 0

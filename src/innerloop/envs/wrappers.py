@@ -1,0 +1,46 @@
+"""Environments around environments."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from innerloop._env import Box, Discrete, Env, EnvSpec, EnvState
+from innerloop._types import Key, Task, TimeStep
+
+
+def flatten_task(task: Task) -> Float[Array, " features"]:
+    """All arrays of a task, as one float vector."""
+    leaves = [jnp.ravel(leaf).astype(jnp.float32) for leaf in jax.tree.leaves(task)]
+    return jnp.concatenate(leaves) if leaves else jnp.zeros((0,))
+
+
+def encode(space: Discrete | Box, value: Array) -> Float[Array, " features"]:
+    """A value as a float vector: one-hot if discrete, flattened if a box."""
+    if isinstance(space, Discrete):
+        return jax.nn.one_hot(value, space.num_values)
+    return jnp.ravel(value).astype(jnp.float32)
+
+
+class RevealTask(Env):
+    """Appends the flattened task to the (encoded) observation: what an oracle sees."""
+
+    env: Env
+    spec: EnvSpec
+
+    def __init__(self, env: Env, task: Task):
+        """`task` is any one task of the family; only its shapes are used."""
+        num_features = env.spec.obs.num_features + flatten_task(task).shape[0]
+        self.env = env
+        self.spec = EnvSpec(Box((num_features,)), env.spec.action, env.spec.max_steps)
+
+    def _reveal(self, task: Task, timestep: TimeStep) -> TimeStep:
+        obs = jnp.concatenate([encode(self.env.spec.obs, timestep.obs), flatten_task(task)])
+        return timestep._replace(obs=obs)
+
+    def reset(self, key: Key, task: Task) -> tuple[EnvState, TimeStep]:
+        state, timestep = self.env.reset(key, task)
+        return state, self._reveal(task, timestep)
+
+    def step(self, key: Key, task: Task, state: EnvState, action: Array) -> tuple[EnvState, TimeStep]:
+        state, timestep = self.env.step(key, task, state, action)
+        return state, self._reveal(task, timestep)

@@ -1,0 +1,21 @@
+"""Small networks that Equinox lacks. Every leaf is an array; sizes and choices are static."""
+
+from innerloop.nn._cores import GRU, LSTM, RNN, Core, CoreName, make_core
+from innerloop.nn._heads import PolicyHead, greedy_action
+from innerloop.nn._layers import CNN, MLP, Encoder, Linear, orthogonal
+
+__all__ = [
+    "CNN",
+    "GRU",
+    "LSTM",
+    "MLP",
+    "RNN",
+    "Core",
+    "CoreName",
+    "Encoder",
+    "Linear",
+    "PolicyHead",
+    "greedy_action",
+    "make_core",
+    "orthogonal",
+]

@@ -1,0 +1,109 @@
+"""Layers that act on one vector or image and batch well under vmap (`x @ W` keeps the batch axis in front)."""
+
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from innerloop._env import Box, Discrete, Space
+from innerloop._types import Key
+
+Activation = Literal["tanh", "relu", "silu"]
+
+
+def activate(name: Activation, x: Array) -> Array:
+    """Apply an activation by name."""
+    return {"tanh": jnp.tanh, "relu": jax.nn.relu, "silu": jax.nn.silu}[name](x)
+
+
+def orthogonal(key: Key, num_in: int, num_out: int, scale: float = 1.0) -> Float[Array, "{num_in} {num_out}"]:
+    """A matrix with orthonormal rows or columns (Saxe et al. 2014), times `scale`."""
+    return scale * jax.nn.initializers.orthogonal()(key, (num_in, num_out), jnp.float32)
+
+
+class Linear(eqx.Module):
+    """y = x W + b, W orthogonal times `scale`, b zero."""
+
+    weight: Float[Array, "num_in num_out"]
+    bias: Float[Array, " num_out"]
+
+    def __init__(self, key: Key, num_in: int, num_out: int, scale: float = 1.0):
+        self.weight = orthogonal(key, num_in, num_out, scale)
+        self.bias = jnp.zeros((num_out,))
+
+    def __call__(self, x: Float[Array, " num_in"]) -> Float[Array, " num_out"]:
+        return x @ self.weight + self.bias
+
+
+class MLP(eqx.Module):
+    """Hidden layers of the given widths, each followed by the activation. No widths: the identity."""
+
+    layers: tuple[Linear, ...]
+    activation: Activation = eqx.field(static=True)
+
+    def __init__(self, key: Key, num_in: int, widths: tuple[int, ...], activation: Activation = "tanh"):
+        sizes = (num_in, *widths)
+        keys = jax.random.split(key, max(len(widths), 1))
+        pairs = zip(sizes, widths, keys, strict=False)
+        self.layers = tuple(Linear(key, a, b, scale=2**0.5) for a, b, key in pairs)
+        self.activation = activation
+
+    def __call__(self, x: Float[Array, " num_in"]) -> Float[Array, " num_out"]:
+        for layer in self.layers:
+            x = activate(self.activation, layer(x))
+        return x
+
+
+class CNN(eqx.Module):
+    """Two 3x3 convolutions (ReLU, same size) and a linear map to `num_out` features, for small grids and images."""
+
+    kernels: tuple[Float[Array, "3 3 num_in num_out"], ...]
+    project: Linear
+
+    def __init__(self, key: Key, shape: tuple[int, ...], num_out: int, channels: int = 16):
+        height, width, depth = shape
+        first_key, second_key, project_key = jax.random.split(key, 3)
+        init = jax.nn.initializers.he_normal()
+        self.kernels = (
+            init(first_key, (3, 3, depth, channels), jnp.float32),
+            init(second_key, (3, 3, channels, channels), jnp.float32),
+        )
+        self.project = Linear(project_key, height * width * channels, num_out, scale=2**0.5)
+
+    def __call__(self, x: Float[Array, "height width channels"]) -> Float[Array, " num_out"]:
+        for kernel in self.kernels:
+            x = jax.lax.conv_general_dilated(
+                x[None], kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+            )[0]
+            x = jax.nn.relu(x)
+        return jax.nn.relu(self.project(x.reshape(-1)))
+
+
+class Encoder(eqx.Module):
+    """An observation as features: one-hot if discrete, a small CNN if it has three axes, then an MLP."""
+
+    space: Space
+    cnn: CNN | None
+    mlp: MLP
+
+    def __init__(self, key: Key, space: Space, widths: tuple[int, ...] = (), activation: Activation = "tanh"):
+        cnn_key, mlp_key = jax.random.split(key)
+        is_image = isinstance(space, Box) and len(space.shape) == 3
+        self.space = space
+        self.cnn = CNN(cnn_key, space.shape, 64) if is_image else None
+        self.mlp = MLP(mlp_key, 64 if is_image else space.num_features, widths, activation)
+
+    @property
+    def num_features(self) -> int:
+        if self.mlp.layers:
+            return self.mlp.layers[-1].bias.shape[0]
+        return self.cnn.project.bias.shape[0] if self.cnn is not None else self.space.num_features
+
+    def __call__(self, obs: Array) -> Float[Array, " features"]:
+        if isinstance(self.space, Discrete):
+            features = jax.nn.one_hot(obs, self.space.num_values, dtype=jnp.float32)
+        else:
+            features = self.cnn(obs) if self.cnn is not None else obs.reshape(-1)
+        return self.mlp(features)

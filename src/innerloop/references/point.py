@@ -1,0 +1,29 @@
+"""The best a point can do that knows its goal."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from innerloop._agent import Agent
+from innerloop._types import Key, TimeStep, Transition
+from innerloop.envs.point import MAX_STEP
+from innerloop.references.generic import NoExtras, NoMemory
+
+
+class GoToGoal(Agent):
+    """On each axis, the largest step that does not pass the revealed goal; optimal because the axes are independent."""
+
+    episodes_per_adapt: int = eqx.field(static=True, default=1)
+
+    def init(self, key: Key) -> NoMemory:
+        return NoMemory()
+
+    def act(self, key: Key, memory: NoMemory, timestep: TimeStep) -> tuple[Array, NoExtras]:
+        position, goal = timestep.obs[:2], timestep.obs[-2:]
+        return jnp.clip(goal - position, -MAX_STEP, MAX_STEP), NoExtras()
+
+    def observe(self, key: Key, memory: NoMemory, transition: Transition) -> NoMemory:
+        return memory
+
+    def adapt(self, key: Key, memory: NoMemory, episodes: Transition) -> NoMemory:
+        return memory

@@ -1,0 +1,219 @@
+"""The tables of README and docs, rendered from the result files so that no figure is typed by hand.
+
+A result file `benchmarks/results/<id>.json` has the fields of the design's section on results; any of them may be
+missing or null. A result that misses its bar is shown as missed.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from innerloop._benchmark import Benchmark
+from innerloop.benchmarks import REGISTRY, benchmark
+from innerloop.recipes import METHODS, RECIPES
+
+Result = Mapping[str, Any]
+BLOCK = re.compile(r"<!-- (?P<name>\w+)(?P<arguments>(?: [\w-]+)*):begin -->.*?<!-- (?P=name):end -->", re.DOTALL)
+"""`<!-- NAME ARGUMENTS:begin -->` to `<!-- NAME:end -->`: what stands between is rendered."""
+
+
+def load_results(folder: Path) -> list[Result]:
+    """All results: those with a recipe in its order, then the others by name."""
+    results = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    order = {id: i for i, id in enumerate(RECIPES)}
+    return sorted(results, key=lambda result: order.get(result["id"], len(order)))
+
+
+def verdict(result: Result) -> str:
+    """Whether the value reaches the bar."""
+    value, bar = result.get("value"), result.get("bar")
+    if value is None:
+        return "not measured"
+    if bar is None:
+        return "no bar"
+    return "reached" if (value <= bar if result.get("better") == "lower" else value >= bar) else "**missed**"
+
+
+def results_table(results: Sequence[Result]) -> str:
+    """One row for each result: what was measured, on how much, against which bar."""
+    if not results:
+        return "*No result has been measured yet.*"
+    rows = [
+        [
+            f"`{result['id']}`",
+            f"{result.get('metric') or 'return'} {'↓' if result.get('better') == 'lower' else '↑'}",
+            _value(result),
+            _number(result.get("bar")),
+            _number(result.get("published")),
+            verdict(result),
+            f"{_number(result.get('num_seeds'))} × {_number(result.get('num_test_tasks'))}",
+            f"{_number(result.get('env_steps'))} in {_duration(result.get('wall_seconds'))}",
+        ]
+        for result in results
+    ]
+    head = [
+        "result",
+        "measure",
+        "measured [95 %]",
+        "bar",
+        "published",
+        "verdict",
+        "seeds × tasks",
+        "training steps a seed",
+    ]
+    return _table(head, rows)
+
+
+def seeds_table(results: Sequence[Result]) -> str:
+    """Every seed of every result, what references scored on the same tasks, and how to measure it again."""
+    rows = [
+        [
+            f"`{result['id']}`",
+            ", ".join(_number(value) for value in result.get("per_seed") or []) or "–",
+            _number((result.get("greedy") or {}).get("value")),
+            ", ".join(f"{name} {_number(value)}" for name, value in (result.get("references") or {}).items()) or "–",
+            _text(result.get("source")),
+            _machine(result.get("machine")),
+            str(result.get("commit") or "–")[:10],
+            f"`{result['command']}`" if result.get("command") else "–",
+        ]
+        for result in results
+    ]
+    head = [
+        "result",
+        "each seed",
+        "mean with greedy actions",
+        "references",
+        "source of bar",
+        "machine",
+        "commit",
+        "command",
+    ]
+    return _table(head, rows)
+
+
+def peers_table(peers: Mapping[str, Any], results: Sequence[Result]) -> str:
+    """Speed of today's libraries, and ours where `rl2-speed` measured the same workload."""
+    details = next((result.get("details") or {} for result in results if result["id"] == "rl2-speed"), {})
+    rows = []
+    for row in peers["rows"]:
+        ours = details.get(row["workload"]) or {}
+        rows.append(
+            [
+                row["what"],
+                row["library"],
+                _number(row.get("steps_per_second")),
+                _number(row.get("compile_seconds")),
+                _number(ours.get("steps_per_second")),
+                _number(ours.get("compile_seconds")),
+            ]
+        )
+    head = ["work", "library", "its env steps/s", "its compile s", "innerloop env steps/s", "innerloop compile s"]
+    return f"{_table(head, rows)}\n\nTheir figures were measured {peers['measured']}."
+
+
+def methods_table() -> str:
+    """Every method with the first line of what it says about itself."""
+    rows = [[f"`{name}`", (method.__doc__ or "").strip().splitlines()[0]] for name, method in METHODS.items()]
+    return _table(["method", "what it is"], rows)
+
+
+def benchmarks_table(*prefixes: str) -> str:
+    """Every benchmark whose name starts with one of `prefixes`."""
+    rows = []
+    for row in (benchmark(name) for name in REGISTRY if name.startswith(prefixes)):
+        trial = f"{row.num_episodes} × {row.env.spec.max_steps}"
+        rows.append([f"`{row.name}`", row.summary, trial, ", ".join(row.references) or "–", _known(row), row.source])
+    head = ["benchmark", "what it is", "episodes × steps", "references", "known values", "source"]
+    return _table(head, rows)
+
+
+def _known(row: Benchmark) -> str:
+    return (
+        "; ".join(
+            f"{metric}: " + ", ".join(f"{policy} {_number(value)}" for policy, value in values.items())
+            for metric, values in row.known.items()
+        )
+        or "–"
+    )
+
+
+def render(root: Path) -> dict[str, Callable[..., str]]:
+    """What renders each block, by name, given the root of the repository."""
+    results = load_results(root / "benchmarks" / "results")
+    return {
+        "results": lambda: results_table(results),
+        "seeds": lambda: seeds_table(results),
+        "peers": lambda: peers_table(json.loads((root / "benchmarks" / "peers.json").read_text()), results),
+        "methods": methods_table,
+        "benchmarks": benchmarks_table,
+    }
+
+
+def fill(text: str, blocks: Mapping[str, Callable[..., str]]) -> str:
+    """`text` with every marked block rendered anew. Raises ValueError for a block without an end or a renderer."""
+
+    def renew(match: re.Match[str]) -> str:
+        name, arguments = match["name"], match["arguments"]
+        if name not in blocks:
+            raise ValueError(f"<!-- {name}:begin -->: nothing renders this; choose one of {', '.join(blocks)}.")
+        return f"<!-- {name}{arguments}:begin -->\n{blocks[name](*arguments.split())}\n<!-- {name}:end -->"
+
+    if text.count(":begin -->") != len(BLOCK.findall(text)):
+        raise ValueError("a marker NAME:begin has no NAME:end after it; put it back.")
+    return BLOCK.sub(renew, text)
+
+
+def update_pages(root: Path, *, write: bool) -> list[Path]:
+    """Render the tables of all pages; the pages whose tables were out of date, now written if `write`."""
+    blocks = render(root)
+    stale = []
+    for path in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]:
+        text = path.read_text()
+        new = fill(text, blocks)
+        if new != text:
+            stale.append(path)
+            if write:
+                path.write_text(new)
+    return stale
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _value(result: Result) -> str:
+    value, low, high = (_number(result.get(name)) for name in ("value", "low", "high"))
+    return value if result.get("low") is None or result.get("high") is None else f"{value} [{low}, {high}]"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    if abs(value) >= 1e5:
+        return f"{value / 1e6:.3g} M"
+    return f"{value:,.0f}" if abs(value) >= 1e3 or float(value).is_integer() else f"{value:.4g}"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _machine(machine: Any) -> str:
+    if not isinstance(machine, Mapping):
+        return _text(machine)
+    parts = [
+        _text(machine.get("cpu")),
+        f"{_number(machine.get('cores'))} cores",
+        f"{_number(machine.get('memory_gib'))} GiB",
+    ]
+    return ", ".join([*parts, *(str(device) for device in machine.get("devices", ()) if device != "cpu")])
+
+
+def _text(value: Any) -> str:
+    return str(value) if value else "–"

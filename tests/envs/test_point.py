@@ -1,0 +1,66 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from innerloop._collect import JaxCollector
+from innerloop._task import sample_tasks
+from innerloop.envs.point import PointGoal, PointTask, semicircle_goals, square_goals
+from innerloop.envs.wrappers import RevealTask
+from innerloop.references.point import GoToGoal
+
+
+@pytest.mark.parametrize("show_distance", [False, True])
+def test_steps_follow_an_independent_loop(show_distance):
+    env = PointGoal(max_steps=120, show_distance=show_distance)
+    goal = np.asarray([1.5, -0.4], np.float32)
+    task, step = PointTask(jnp.asarray(goal)), jax.jit(env.step)
+    actions = np.asarray(0.15 * jax.random.normal(jax.random.key(0), (120, 2))) + np.asarray([0.09, -0.01], np.float32)
+    state, timestep = env.reset(jax.random.key(0), task)
+    position = np.zeros(2, np.float32)
+    for number in range(120):
+        expected = [*position, np.linalg.norm(position - goal)] if show_distance else position
+        np.testing.assert_allclose(timestep.obs, expected, atol=1e-4)
+        state, timestep = step(jax.random.key(number), task, state, jnp.asarray(actions[number]))
+        position = np.clip(position + np.clip(actions[number], -0.1, 0.1), -5, 5)
+        assert float(timestep.reward) == pytest.approx(-np.linalg.norm(position - goal), abs=1e-4)
+        assert float(timestep.discount) == 1.0
+        assert bool(timestep.last) == (number == 119)
+    assert position[0] == 5.0
+
+
+def test_knowing_the_goal_is_worth_the_straight_walk():
+    tasks = sample_tasks(square_goals(), jax.random.key(0), 32)
+    env = RevealTask(PointGoal(), jax.tree.map(lambda leaf: leaf[0], tasks))
+    trials = eqx.filter_jit(JaxCollector(env, square_goals(), 32, 1).play)(jax.random.key(0), GoToGoal(), tasks)
+    returns = np.sum(trials.transitions.next_timestep.reward, axis=(1, 2, 3))
+    distance = np.abs(np.asarray(tasks.goal))[:, :, None] - 0.1 * np.arange(1, 101)
+    expected = -np.linalg.norm(np.maximum(distance, 0.0), axis=1).sum(axis=1)
+    np.testing.assert_allclose(returns, expected, atol=1e-2)
+
+
+def test_goals_lie_where_they_should():
+    goals = np.asarray(sample_tasks(square_goals(), jax.random.key(0), 2000).goal)
+    assert np.abs(goals).max() < 2
+    assert np.abs(goals.mean(axis=0)).max() < 0.15
+    assert np.abs(goals.std(axis=0) - 2 / np.sqrt(3)).max() < 0.05
+    np.testing.assert_allclose(np.linalg.norm(semicircle_goals().tasks.goal, axis=1), 1.0, atol=1e-5)
+    assert (np.asarray(semicircle_goals().tasks.goal)[:, 1] >= 0).all()
+
+
+def test_each_part_of_a_split_covers_the_half_circle_and_none_is_in_two():
+    train, test = semicircle_goals(100).split(0.8)
+    angles = [np.sort(np.arctan2(part.tasks.goal[:, 1], part.tasks.goal[:, 0])) for part in (train, test)]
+    assert [len(part) for part in angles] == [80, 20]
+    for part in angles:
+        gaps = np.diff([0.0, *part, np.pi])
+        assert gaps.max() < 2.7 * np.pi / len(part)
+    assert np.abs(angles[0][:, None] - angles[1][None]).min() > 1e-3
+
+
+def test_wrong_arguments_are_named():
+    with pytest.raises(ValueError, match="half_width=0"):
+        square_goals(0.0)
+    with pytest.raises(ValueError, match="num_goals=0"):
+        semicircle_goals(0)

@@ -1,0 +1,114 @@
+"""Tables say what the result files say, also when a bar is missed and when fields are missing."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from innerloop.benchmarks import REGISTRY
+from innerloop.report import _tables
+
+ROOT = Path(__file__).parents[2]
+RESULT = {
+    "id": "two-arm",
+    "metric": "regret",
+    "value": 2.1234,
+    "low": 2.0,
+    "high": 2.25,
+    "per_seed": [2.0, 2.2],
+    "better": "lower",
+    "bar": 2.79,
+    "published": None,
+    "num_seeds": 2,
+    "num_test_tasks": 10000,
+    "env_steps": 40_000_000,
+    "wall_seconds": 300.0,
+    "machine": {"cpu": "some CPU", "cores": 2, "memory_gib": 24.0, "platform": "Linux", "devices": ["cpu"]},
+    "commit": "0123456789abcdef",
+    "command": "innerloop reproduce two-arm",
+}
+
+
+@pytest.mark.parametrize(
+    ("better", "value", "bar", "expected"),
+    [
+        ("lower", 2.0, 2.79, "reached"),
+        ("lower", 3.0, 2.79, "**missed**"),
+        ("higher", 3.0, 2.79, "reached"),
+        ("higher", 2.0, 2.79, "**missed**"),
+        ("higher", 2.0, None, "no bar"),
+        ("higher", None, 2.0, "not measured"),
+        ("higher", float("nan"), 2.0, "**missed**"),
+    ],
+)
+def test_verdict(better, value, bar, expected):
+    assert _tables.verdict({"better": better, "value": value, "bar": bar}) == expected
+
+
+def test_a_row_has_the_figures_of_its_file():
+    row = _tables.results_table([RESULT]).splitlines()[-1]
+    for part in ("`two-arm`", "regret ↓", "2.123 [2, 2.25]", "2.79", "reached", "2 × 10,000", "40 M in 5 min"):
+        assert part in row, part
+
+
+def test_missing_fields_are_dashes():
+    assert "–" in _tables.results_table([{"id": "resume-kill", "value": 20}])
+    assert "resume-kill" in _tables.seeds_table([{"id": "resume-kill"}])
+
+
+def test_seeds_and_machine_are_listed():
+    row = _tables.seeds_table([RESULT]).splitlines()[-1]
+    assert "2, 2.2" in row
+    assert "some CPU, 2 cores, 24 GiB" in row
+    assert "0123456789" in row
+
+
+def test_our_speed_comes_from_the_result_file():
+    peers = {"measured": "there", "rows": [{"workload": "w", "what": "x", "library": "y", "steps_per_second": 815}]}
+    ours = {"id": "rl2-speed", "details": {"w": {"steps_per_second": 123456.0, "compile_seconds": 3.25}}}
+    assert "| 815 | – | – | – |" in _tables.peers_table(peers, [])
+    assert "| 815 | – | 0.123 M | 3.25 |" in _tables.peers_table(peers, [ours])
+
+
+def test_fill_replaces_what_stands_between_markers():
+    text = "a\n<!-- t x y:begin -->\nold\n<!-- t:end -->\nb"
+    filled = _tables.fill(text, {"t": lambda *arguments: "+".join(arguments)})
+    assert filled == "a\n<!-- t x y:begin -->\nx+y\n<!-- t:end -->\nb"
+    with pytest.raises(ValueError, match="no NAME:end"):
+        _tables.fill("<!-- t:begin -->", {"t": str})
+    with pytest.raises(ValueError, match="nothing renders this"):
+        _tables.fill(text, {"other": str})
+
+
+def test_update_writes_pages_once(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "benchmarks" / "results").mkdir(parents=True)
+    (tmp_path / "benchmarks" / "results" / "two-arm.json").write_text(json.dumps(RESULT))
+    page = tmp_path / "README.md"
+    page.write_text("<!-- results:begin -->\n<!-- results:end -->")
+    assert _tables.update_pages(tmp_path, write=False) == [page]
+    assert "2.123" not in page.read_text()
+    assert _tables.update_pages(tmp_path, write=True) == [page]
+    assert "2.123" in page.read_text()
+    assert _tables.update_pages(tmp_path, write=True) == []
+
+
+def test_every_benchmark_has_one_page():
+    families = [
+        tuple(match["arguments"].split())
+        for page in (ROOT / "docs" / "benchmarks").glob("*.md")
+        for match in _tables.BLOCK.finditer(page.read_text())
+        if page.name != "index.md"
+    ]
+    assert len(families) >= 9
+    homes = {name: sum(name.startswith(prefixes) for prefixes in families) for name in REGISTRY}
+    assert {name for name, count in homes.items() if count != 1} == set()
+
+
+def test_pages_name_only_benchmarks_and_methods_that_exist():
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for method, name in re.findall(r"innerloop train (\S+) (\S+)", page.read_text()):
+            if method.islower():  # METHOD BENCHMARK in capitals stands for any
+                assert method in _tables.METHODS, f"{page.name}: {method}"
+                assert name in REGISTRY, f"{page.name}: {name}"

@@ -1,0 +1,80 @@
+"""The table that the contract suite runs over: every agent and every learner has a row."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import optax
+
+from innerloop._agent import Agent
+from innerloop._collect import Collector, JaxCollector, StreamCollector
+from innerloop._env import Box, Discrete, EnvSpec
+from innerloop._learner import Learner
+from innerloop.agents import FeedForward, Greedy, Recurrent
+from innerloop.algorithms._critic import TaskCritic
+from innerloop.algorithms._on_policy import OnPolicy
+from innerloop.algorithms.a2c import a2c
+from innerloop.algorithms.memoryless import Memoryless, Oracle
+from innerloop.algorithms.ppo import PPO
+from innerloop.algorithms.rl2 import RL2
+from innerloop.benchmarks import benchmark
+from innerloop.envs.bandits import BernoulliBandit, uniform_bandits
+
+KEY = jax.random.key(0)
+SPECS = {
+    "discrete": EnvSpec(Discrete(4), Discrete(3), max_steps=5),
+    "vector": EnvSpec(Box((3,)), Box((2,), -1.0, 1.0), max_steps=5),
+    "pixels": EnvSpec(Box((5, 6, 2)), Discrete(3), max_steps=5),
+}
+AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
+    "recurrent-gru": lambda spec: Recurrent(spec, key=KEY, hidden_size=8),
+    "recurrent-lstm": lambda spec: Recurrent(spec, key=KEY, core="lstm", hidden_size=8, encoder_widths=(7,)),
+    "recurrent-rnn": lambda spec: Recurrent(spec, key=KEY, core="rnn", hidden_size=8),
+    "recurrent-no-reward": lambda spec: Recurrent(spec, key=KEY, hidden_size=8, feed_reward=False),
+    "recurrent-reset": lambda spec: Recurrent(spec, key=KEY, hidden_size=8, reset_at_episodes=True),
+    "feedforward": lambda spec: FeedForward(spec, key=KEY, widths=(8,)),
+    "greedy": lambda spec: Greedy(Recurrent(spec, key=KEY, hidden_size=8)),
+}
+
+BANDIT = BernoulliBandit(3)
+SMALL = OnPolicy(num_updates=4, num_tasks=8, num_minibatches=2)
+
+
+def bandit_trials(num_tasks: int = 8) -> JaxCollector:
+    """Six pulls on three arms."""
+    return JaxCollector(BANDIT, uniform_bandits(3), num_tasks=num_tasks, num_rounds=6)
+
+
+def bandit_stream() -> StreamCollector:
+    """Windows of five steps over trials of three pulls."""
+    return StreamCollector(BANDIT, uniform_bandits(3), num_streams=8, num_steps=5, num_episodes=3)
+
+
+def recurrent(**options: Any) -> partial[Recurrent]:
+    """A small recurrent agent for the bandit."""
+    return partial(Recurrent, BANDIT.spec, hidden_size=8, **options)
+
+
+def method(settings: Any, name: str = "bandit-n10-k5") -> tuple[Learner, Collector]:
+    """A row from a method's settings."""
+    row = benchmark(name)
+    settings = replace(settings, training=SMALL)
+    return settings.learner(row), JaxCollector(settings.env(row), row.train, SMALL.num_tasks, row.num_episodes)
+
+
+ADAM = optax.adam(1e-2)
+LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
+    "ppo-trials": lambda: (PPO(recurrent(), ADAM, num_minibatches=2), bandit_trials()),
+    "ppo-critic": lambda: (PPO(recurrent(), ADAM, partial(TaskCritic, 8, 3), num_minibatches=2), bandit_trials()),
+    "ppo-bptt": lambda: (PPO(recurrent(core="lstm"), ADAM, num_minibatches=2, bptt_length=3), bandit_trials()),
+    "ppo-cut": lambda: (PPO(recurrent(), ADAM, num_minibatches=2, across_episodes=False), bandit_trials()),
+    "ppo-stream": lambda: (PPO(recurrent(), ADAM, num_minibatches=2), bandit_stream()),
+    "ppo-stream-cut": lambda: (PPO(recurrent(), ADAM, num_minibatches=2, across_episodes=False), bandit_stream()),
+    "ppo-value-clip": lambda: (PPO(recurrent(), ADAM, num_minibatches=2, value_clip=0.2), bandit_trials()),
+    "a2c": lambda: (a2c(recurrent(), ADAM), bandit_trials()),
+    "rl2": lambda: method(RL2(hidden_size=8)),
+    "memoryless": lambda: method(Memoryless(widths=(8,))),
+    "oracle": lambda: method(Oracle(widths=(8,))),
+}

@@ -1,0 +1,160 @@
+"""What every agent and every learner must do, over the table in `table.py`."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from table import AGENTS, KEY, LEARNERS, SPECS
+
+from innerloop._agent import ActorCritic
+from innerloop._env import EnvSpec, advance, restart
+from innerloop._rollout import where
+from innerloop._train import init, run_updates
+from innerloop._types import Transition
+
+
+def shapes(tree: Any) -> Any:
+    return jax.tree.map(lambda x: (x.shape, x.dtype), tree)
+
+
+def assert_close(a: Any, b: Any, tolerance: float = 1e-5) -> None:
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance)
+
+
+def some_obs(key: Any, spec: EnvSpec) -> Any:
+    if hasattr(spec.obs, "num_values"):
+        return jax.random.randint(key, (), 0, spec.obs.num_values)
+    return jax.random.normal(key, spec.obs.shape)
+
+
+def some_steps(agent: Any, spec: EnvSpec, num_steps: int = 6) -> tuple[Any, Transition]:
+    """The memory and transitions of a few steps; an episode ends after the third."""
+    memory, transitions = agent.init(KEY), []
+    timestep = restart(spec, some_obs(KEY, spec))
+    for i, key in enumerate(jax.random.split(KEY, num_steps)):
+        action, extras = agent.act(key, memory, timestep)
+        reward, ends = jax.random.normal(key), i == 2
+        following = advance(some_obs(key, spec), action, reward, terminated=jnp.asarray(ends))
+        transition = Transition(timestep, action, following, jnp.ones((), bool), extras)
+        memory = agent.observe(key, memory, transition)
+        transitions.append(transition)
+        timestep = restart(spec, some_obs(key, spec)) if ends else following
+    return memory, jax.tree.map(lambda *x: jnp.stack(x), *transitions)
+
+
+@pytest.fixture(params=[(agent, spec) for agent in AGENTS for spec in SPECS], ids="-".join)
+def agent_and_spec(request: pytest.FixtureRequest) -> tuple[Any, EnvSpec]:
+    agent, spec = request.param
+    return AGENTS[agent](SPECS[spec]), SPECS[spec]
+
+
+def test_memory_keeps_its_structure(agent_and_spec: tuple[Any, EnvSpec]) -> None:
+    agent, spec = agent_and_spec
+    memory, transitions = some_steps(agent, spec)
+    expected = shapes(agent.init(KEY))
+    assert shapes(memory) == expected
+    adapted = agent.adapt(KEY, memory, jax.tree.map(lambda x: x[None], transitions))
+    assert shapes(adapted) == expected
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves((memory, agent)))
+
+
+def test_actions_fit_the_spec(agent_and_spec: tuple[Any, EnvSpec]) -> None:
+    agent, spec = agent_and_spec
+    action, _ = agent.act(KEY, agent.init(KEY), restart(spec, some_obs(KEY, spec)))
+    assert (action.shape, action.dtype) == (spec.action.shape, spec.action.dtype)
+
+
+def test_jit_and_vmap_agree_with_a_loop_and_trace_once(agent_and_spec: tuple[Any, EnvSpec]) -> None:
+    agent, spec = agent_and_spec
+    traced = []
+
+    def act_and_observe(key: Any, memory: Any, transition: Transition) -> Any:
+        traced.append(1)
+        return agent.act(key, memory, transition.timestep), agent.observe(key, memory, transition)
+
+    memory, transitions = some_steps(agent, spec)
+    keys = jax.random.split(KEY, 6)
+    memories = jax.tree.map(lambda x: jnp.stack([x] * 6), memory)
+    batched = jax.jit(jax.vmap(act_and_observe))(keys, memories, transitions)
+    traced.clear()
+    single = jax.jit(act_and_observe)
+    rows = [single(keys[i], memory, jax.tree.map(lambda x, i=i: x[i], transitions)) for i in range(6)]
+    assert_close(batched, jax.tree.map(lambda *x: jnp.stack(x), *rows))
+    assert len(traced) == 1
+
+
+def test_unroll_replays_acting(agent_and_spec: tuple[Any, EnvSpec]) -> None:
+    agent, spec = agent_and_spec
+    if not isinstance(agent, ActorCritic):
+        pytest.skip("only actor-critics are unrolled")
+    _, transitions = some_steps(agent, spec)
+    outputs = agent.unroll(agent.init(KEY), transitions, jnp.zeros(6, bool))
+    assert_close(outputs.value, transitions.extras.value)
+    assert_close(outputs.log_prob, transitions.extras.log_prob)
+
+
+def test_unroll_starts_anew_where_a_trial_starts(agent_and_spec: tuple[Any, EnvSpec]) -> None:
+    agent, spec = agent_and_spec
+    if not isinstance(agent, ActorCritic):
+        pytest.skip("only actor-critics are unrolled")
+    _, transitions = some_steps(agent, spec)
+    whole = agent.unroll(agent.init(KEY), transitions, jnp.arange(6) == 3)
+    tail = agent.unroll(agent.init(KEY), jax.tree.map(lambda x: x[3:], transitions), jnp.zeros(3, bool))
+    assert_close(whole.value[3:], tail.value)
+
+
+def test_padding_is_not_remembered(agent_and_spec: tuple[Any, EnvSpec]) -> None:
+    agent, spec = agent_and_spec
+    if not isinstance(agent, ActorCritic):
+        pytest.skip("only actor-critics are unrolled")
+    _, transitions = some_steps(agent, spec)
+    holes = jnp.asarray([True, False, True, True, False, True])
+    padded = agent.unroll(agent.init(KEY), transitions._replace(valid=holes), jnp.zeros(6, bool))
+    kept = agent.unroll(agent.init(KEY), jax.tree.map(lambda x: x[holes], transitions), jnp.zeros(4, bool))
+    assert_close(padded.value[holes], kept.value)
+
+
+@pytest.fixture(params=LEARNERS)
+def row(request: pytest.FixtureRequest) -> tuple[Any, Any]:
+    return LEARNERS[request.param]()
+
+
+def test_update_is_pure_finite_and_keeps_its_structure(row: tuple[Any, Any]) -> None:
+    learner, collector = row
+    start = init(KEY, learner, collector)
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(start))
+    run = jax.jit(lambda start: run_updates(learner, collector, KEY, start, jnp.asarray(3), 4))
+    (first, rows), (second, _) = run(start), run(start)
+    assert shapes(first) == shapes(start)
+    for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert run._cache_size() == 1
+    assert rows["finite"].tolist() == [1, 1, 1, 0]
+    before, after = (jax.tree.leaves(eqx.filter(x.state.params, eqx.is_inexact_array)) for x in (start, first))
+    moved = [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
+    assert sum(moved) >= len(moved) - 2, "an update must move (nearly) every parameter"
+
+
+def test_update_on_two_devices_equals_one(row: tuple[Any, Any]) -> None:
+    learner, collector = row
+    start = init(KEY, learner, collector)
+    experience, _ = jax.jit(collector.collect)(KEY, learner.agent(start.state), start.stream)
+    update = jax.jit(learner.update)
+    mesh = jax.make_mesh((2,), ("task",), axis_types=(AxisType.Auto,))
+    sharded = jax.device_put(experience, NamedSharding(mesh, PartitionSpec("task")))
+    replicated = jax.device_put((KEY, start.state), NamedSharding(mesh, PartitionSpec()))
+    alone, _ = update(KEY, start.state, experience)
+    together, _ = update(*replicated, sharded)
+    assert_close(alone.params, together.params, 2e-4)
+
+
+def test_where_selects_any_leaf() -> None:
+    a, b = (jnp.ones(3), KEY), (jnp.zeros(3), jax.random.key(1))
+    assert where(jnp.asarray(True), a, b)[0].tolist() == [1, 1, 1]
+    assert jax.random.key_data(where(jnp.asarray(False), a, b)[1]).tolist() == [0, 1]

@@ -1,0 +1,151 @@
+"""The outer loop: determinism, resume, seeds, non-finite values, no retracing."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from innerloop._collect import JaxCollector
+from innerloop._train import NonFiniteError, Progress, Segment, TrainState, init, train
+from innerloop._types import Transition
+from innerloop.algorithms.ppo import PPO
+from table import ADAM, KEY, LEARNERS, bandit_stream, bandit_trials, recurrent
+
+
+def assert_equal(a: Any, b: Any) -> None:
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+class Spy:
+    """Keeps what it is shown."""
+
+    def __init__(self, every: int):
+        self.every = every
+        self.seen: list[int] = []
+        self.states: dict[int, TrainState] = {}
+        self.error: BaseException | None = None
+
+    def open(self, num_updates: int) -> None:
+        self.num_updates = num_updates
+
+    def __call__(self, progress: Progress) -> None:
+        self.seen.append(progress.update)
+        self.states[progress.update] = jax.device_get(progress.train_state)
+
+    def close(self, error: BaseException | None) -> None:
+        self.error = error
+
+
+def small() -> tuple[Any, Any]:
+    return PPO(recurrent(), ADAM, num_minibatches=2), bandit_trials()
+
+
+def test_same_key_same_run_and_callbacks_change_nothing() -> None:
+    learner, collector = small()
+    plain, rows = train(KEY, learner, collector, 5)
+    spy = Spy(every=2)
+    watched, _ = train(KEY, learner, collector, 5, callbacks=[spy], log_every=3)
+    assert_equal(plain, watched)
+    assert spy.seen == [0, 2, 4, 5]
+    assert [row["update"] for row in rows] == [1, 2, 3, 4, 5]
+    other, _ = train(jax.random.key(1), learner, collector, 5)
+    assert not np.array_equal(plain.params.agent.core.recurrent, other.params.agent.core.recurrent)
+
+
+@pytest.mark.parametrize("name", ["ppo-trials", "ppo-critic", "ppo-stream"])
+def test_resume_is_bit_exact(name: str) -> None:
+    learner, collector = LEARNERS[name]()
+    spy = Spy(every=2)
+    whole, _ = train(KEY, learner, collector, 5, callbacks=[spy])
+    resumed, _ = train(KEY, learner, collector, 5, start=jax.tree.map(jnp.asarray, spy.states[2]))
+    assert_equal(whole, resumed)
+
+
+def test_seeds_are_independent_runs() -> None:
+    learner, collector = small()
+    several, rows = train(KEY, learner, collector, 3, num_seeds=2)
+    assert rows[-1]["trial_return"].shape == (2,)
+    alone, _ = train(jax.random.fold_in(KEY, 1), learner, collector, 3)
+    second = jax.tree.map(lambda x: x[1], several)
+    for x, y in zip(jax.tree.leaves(second.params), jax.tree.leaves(alone.params), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-4)
+
+
+def test_a_segment_is_compiled_once_for_any_length() -> None:
+    learner, collector = small()
+    segment = Segment(learner, collector, KEY, init(KEY, learner, collector), 3, None)
+    state, rows = segment(init(KEY, learner, collector), 2)
+    assert len(rows["loss"]) == 2
+    state, rows = segment(state, 3)
+    assert len(rows["loss"]) == 3
+    assert int(state.num_updates) == 5
+
+
+def test_a_value_that_is_not_finite_stops_the_run_and_names_the_update() -> None:
+    collector = bandit_trials()
+    breaks = optax.sgd(lambda count: jnp.where(count < 8, 0.0, jnp.nan))
+    learner = PPO(recurrent(), breaks, num_epochs=1, num_minibatches=4)
+    spy = Spy(every=1)
+    with pytest.raises(NonFiniteError, match="update 3:"):
+        train(KEY, learner, collector, 5, callbacks=[spy], log_every=5)
+    assert isinstance(spy.error, NonFiniteError)
+    assert max(spy.seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: train(KEY, *small(), 0), "num_updates=0"),
+        (lambda: train(KEY, *small(), 1, num_seeds=0), "num_seeds=0"),
+        (lambda: bandit_trials(num_tasks=0), "num_tasks=0"),
+        (lambda: PPO(recurrent(), ADAM, num_epochs=0), "num_epochs=0"),
+        (lambda: train(KEY, PPO(recurrent(), ADAM, num_minibatches=3), bandit_trials(), 1), "num_minibatches=3"),
+        (lambda: train(KEY, PPO(recurrent(), ADAM, bptt_length=4), bandit_trials(), 1), "bptt_length=4"),
+        (lambda: recurrent(core="gruu")(key=KEY), "core='gruu'"),
+    ],
+)
+def test_bad_arguments_name_themselves(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_acting_and_observing_share_the_network() -> None:
+    """`act` and `observe` both need the core; compiled together they must cost hardly more than `act` alone."""
+    collector = bandit_trials(num_tasks=64)
+    agent = recurrent()(key=KEY)
+
+    def flops(share: bool) -> float:
+        def step(key: Any, memory: Any) -> Any:
+            _, timestep = collector.env.reset(key, collector.tasks.sample(key))
+            action, extras = agent.act(key, memory, timestep)
+            transition = Transition(timestep, action, timestep, jnp.ones((), bool), extras)
+            return (action, agent.observe(key, memory, transition)) if share else (action, extras)
+
+        cost = jax.jit(step).lower(KEY, agent.init(KEY)).compile().cost_analysis()
+        return float(cost["flops"])
+
+    assert flops(True) < 1.2 * flops(False)
+
+
+def test_streams_carry_over_between_batches() -> None:
+    learner, collector = LEARNERS["ppo-stream"]()
+    assert collector.steps_per_collect == bandit_stream().steps_per_collect == 40
+    start = init(KEY, learner, collector)
+    agent = learner.agent(start.state)
+    first, stream = collector.collect(KEY, agent, start.stream)
+    second, _ = collector.collect(jax.random.key(1), agent, stream)
+    assert first.trial_first[:, [0, 3]].all()
+    assert not first.trial_first[:, [1, 2, 4]].any()
+    assert second.trial_first[:, 1].all(), "a trial of three pulls that began at step 3 ends after step 5"
+    assert_equal(first.next_timestep, jax.tree.map(lambda x: x[:, 0], second.transitions.timestep))
+
+
+def test_collector_refuses_an_agent_that_adapts_at_another_pace() -> None:
+    collector = JaxCollector(bandit_trials().env, bandit_trials().tasks, 4, 3, episodes_per_round=2)
+    with pytest.raises(ValueError, match="episodes_per_round=2"):
+        train(KEY, small()[0], collector, 1)
