@@ -1,7 +1,7 @@
 """RL² on a two-armed bandit: the smallest agent that learns to learn.
 
 A trial is 20 pulls on one bandit. The agent that comes out tries both arms and then prefers the better one, and nobody
-told it how. About a minute on two cores; `--quick` is only a check that everything runs.
+told it how. `--quick` is only a check that everything runs.
 """
 
 import sys

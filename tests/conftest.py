@@ -11,5 +11,5 @@ from jaxtyping import install_import_hook
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-with install_import_hook("innerloop", "beartype.beartype"):
-    import innerloop  # noqa: F401
+# The hook stays, since the package imports its modules when they are first used.
+install_import_hook("innerloop", "beartype.beartype")

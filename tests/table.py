@@ -13,7 +13,7 @@ from innerloop._collect import Collector, JaxCollector, StreamCollector
 from innerloop._env import Box, Discrete, EnvSpec
 from innerloop._learner import Learner
 from innerloop.agents import FeedForward, Greedy, Recurrent
-from innerloop.algorithms._critic import TaskCritic
+from innerloop.algorithms._critic import TaskCritic, TaskPredictor
 from innerloop.algorithms._on_policy import OnPolicy
 from innerloop.algorithms.a2c import a2c
 from innerloop.algorithms.memoryless import Memoryless, Oracle
@@ -68,6 +68,10 @@ ADAM = optax.adam(1e-2)
 LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "ppo-trials": lambda: (PPO(recurrent(), ADAM, num_minibatches=2), bandit_trials()),
     "ppo-critic": lambda: (PPO(recurrent(), ADAM, partial(TaskCritic, 8, 3), num_minibatches=2), bandit_trials()),
+    "ppo-predictor": lambda: (
+        PPO(recurrent(), ADAM, make_predictor=partial(TaskPredictor, 8, 3), num_minibatches=2),
+        bandit_trials(),
+    ),
     "ppo-bptt": lambda: (PPO(recurrent(core="lstm"), ADAM, num_minibatches=2, bptt_length=3), bandit_trials()),
     "ppo-cut": lambda: (PPO(recurrent(), ADAM, num_minibatches=2, across_episodes=False), bandit_trials()),
     "ppo-stream": lambda: (PPO(recurrent(), ADAM, num_minibatches=2), bandit_stream()),

@@ -68,7 +68,7 @@ class Broken(Env):
         return self.first_state(), self.on_reset(task, restart(self.spec, jnp.zeros((1,))))
 
     def step(self, key: Key, task: dict, state: Any, action: Array) -> tuple[Any, TimeStep]:
-        state = state + jnp.ones((), jnp.int32)
+        state = jnp.sum(state) + jnp.ones((), jnp.int32)
         reward = task["pay"] * (action == 1).astype(jnp.float32)
         timestep = advance(state.astype(jnp.float32)[None], action, reward, truncated=state == 3)
         return state, self.on_step(task, timestep, state)
@@ -106,7 +106,7 @@ FAULTS = {
     "reset.. returns obs with shape .2,.": {"on_reset": replace(obs=np.zeros(2, np.float32))},
     "step.. returns reward with shape .1,.": {"on_step": replace(reward=np.zeros(1, np.float32))},
     "step.. returns prev_action with shape .* dtype float32": {"on_step": replace(prev_action=ZERO)},
-    "both must have the same structure": {"first_state": lambda: jnp.zeros((), jnp.float32)},
+    "both must have the same structure": {"first_state": lambda: jnp.zeros((1,), jnp.int32)},
     "was traced 2 times": {"first_state": lambda: jnp.asarray(jnp.where(jnp.ones((), bool), 0, 1))},
     "reset.. changes the task": {"on_reset": set_task},
     "step.. changes the task": {"on_step": set_task},

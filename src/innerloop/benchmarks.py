@@ -212,13 +212,13 @@ def _harlow(objects: ObjectKind) -> Benchmark:
         num_episodes=6,
         metrics=accuracy_metrics(6),
         references={
-            "optimal": Reference(lambda: WinStayLoseShift(env.spec), "remembers the last object and whether it paid"),
+            "bayes_optimal": Reference(lambda: WinStayLoseShift(env.spec), "remembers which object paid"),
             "random": Reference(lambda: Random(env.spec), "uniform choices"),
         },
         known={
-            "return": {"optimal": 5.0, "random": 0.0},
-            "accuracy_1": {"optimal": 0.5, "random": 0.5},
-            "accuracy_2_to_6": {"optimal": 1.0, "random": 0.5},
+            "return": {"bayes_optimal": 5.0, "random": 0.0},
+            "accuracy_1": {"bayes_optimal": 0.5, "random": 0.5},
+            "accuracy_2_to_6": {"bayes_optimal": 1.0, "random": 0.5},
         },
     )
 
@@ -236,16 +236,20 @@ def _harlow_1d() -> Benchmark:
         num_episodes=1,
         metrics=accuracy_metrics(6),
         references={
-            "optimal": Reference(lambda: WinStayLoseShift1D(env.spec), "remembers the last object and whether it paid"),
+            "bayes_optimal": Reference(lambda: WinStayLoseShift1D(env.spec), "remembers which object paid"),
             "random": Reference(lambda: Random(env.spec), "uniform moves"),
         },
-        known={"return": {"optimal": 6.2}, "accuracy_1": {"optimal": 0.5}, "accuracy_2_to_6": {"optimal": 1.0}},
+        known={
+            "return": {"bayes_optimal": 6.2},
+            "accuracy_1": {"bayes_optimal": 0.5},
+            "accuracy_2_to_6": {"bayes_optimal": 1.0},
+        },
     )
 
 
 def _two_step(name: str, source: str, common: float, reversal: float, optimal: float) -> Benchmark:
     env, tasks = TwoStep(common=common), two_step_tasks(reversal)
-    known = {"oracle": 100 * (common * 0.9 + (1 - common) * 0.1), "optimal": optimal, "random": 50.0}
+    known = {"oracle": 100 * (common * 0.9 + (1 - common) * 0.1), "bayes_optimal": optimal, "random": 50.0}
     return Benchmark(
         name=name,
         summary="Two-step task, 100 trials: are actions repeated for their reward or for what they lead to?",
@@ -257,8 +261,8 @@ def _two_step(name: str, source: str, common: float, reversal: float, optimal: f
         metrics=stay_metrics(),
         references={
             "oracle": Reference(KnownGoodState, "told which second-stage state pays", reveals_task=True),
-            "optimal": Reference(lambda: ModelBasedBayes(reversal=reversal), "model-based, exact belief"),
-            "win-stay": Reference(ModelFreeWinStay, "model-free: repeats what was rewarded"),
+            "bayes_optimal": Reference(lambda: ModelBasedBayes(reversal=reversal), "model-based, exact belief"),
+            "win_stay": Reference(ModelFreeWinStay, "model-free: repeats what was rewarded"),
             "random": Reference(lambda: Random(env.spec), "uniform choices"),
         },
         known={"return": known},

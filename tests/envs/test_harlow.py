@@ -49,7 +49,7 @@ def scores(name: str, trials: Trials) -> dict[str, float]:
 
 @pytest.mark.parametrize("name", ["harlow", "harlow-pixels", "harlow-1d"])
 def test_the_optimal_policy_guesses_once_and_is_right_ever_after(name):
-    trials = play(name, benchmark(name).references["optimal"].agent(), 512)
+    trials = play(name, benchmark(name).references["bayes_optimal"].agent(), 512)
     result = scores(name, trials)
     assert abs(result["accuracy_1"] - 0.5) < 0.08
     assert all(result[f"accuracy_{i}"] == 1.0 for i in range(2, 7))
@@ -58,10 +58,10 @@ def test_the_optimal_policy_guesses_once_and_is_right_ever_after(name):
 
 @pytest.mark.parametrize("name", ["harlow", "harlow-1d"])
 def test_the_optimal_return_is_the_known_one(name):
-    transitions = play(name, benchmark(name).references["optimal"].agent(), 512).transitions
+    transitions = play(name, benchmark(name).references["bayes_optimal"].agent(), 512).transitions
     rewards, valid = np.asarray(transitions.next_timestep.reward), np.asarray(transitions.valid)
     returns = np.sum(np.where(valid, rewards, 0.0), axis=(1, 2, 3))
-    known = benchmark(name).known["return"]["optimal"]
+    known = benchmark(name).known["return"]["bayes_optimal"]
     np.testing.assert_allclose(np.unique(returns.round(4)), [known - 1, known + 1], atol=1e-3)
     assert abs(returns.mean() - known) < 4 / np.sqrt(512)
 
@@ -138,7 +138,7 @@ def test_the_circle_follows_an_independent_loop():
 
 
 def test_a_gaze_that_runs_out_of_time_is_truncated_and_its_missing_choices_are_wrong():
-    agent = benchmark("harlow-1d").references["optimal"].agent()
+    agent = benchmark("harlow-1d").references["bayes_optimal"].agent()
     trials = collect(JaxCollector(HarlowFixation1D(max_steps=4), object_pairs(), 16, 1), agent)
     last = trials.transitions.next_timestep
     assert bool(jnp.all(last.last[..., -1]))

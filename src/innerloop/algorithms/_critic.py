@@ -1,4 +1,4 @@
-"""A critic that knows more than the agent."""
+"""What training may know and the agent may not: the task. Neither module is part of the trained agent."""
 
 import equinox as eqx
 import jax
@@ -34,3 +34,21 @@ class TaskCritic(eqx.Module):
         clock = jnp.stack([elapsed, jnp.square(elapsed)], axis=1)
         inputs = jnp.concatenate([jax.lax.stop_gradient(features), told, clock], axis=1)
         return jax.vmap(lambda x: self.head(self.net(x))[0])(inputs)
+
+
+class TaskPredictor(eqx.Module):
+    """Reads the task off the agent's features: an auxiliary loss that teaches the memory to infer (Humplik et al. 2019).
+
+    The squared error against the flattened task makes the features carry its posterior mean. Gradients flow into the
+    agent; the predictor itself is thrown away.
+    """
+
+    linear: Linear
+
+    def __init__(self, num_features: int, num_task_features: int, *, key: Key):
+        self.linear = Linear(key, num_features, num_task_features)
+
+    def error(self, task: Task, features: Float[Array, "time features"]) -> Float[Array, " time"]:
+        """½ |prediction - task|² at each step of one trial, mean over the task's entries."""
+        difference = jax.vmap(self.linear)(features) - flatten_task(task)[None]
+        return 0.5 * jnp.square(difference).mean(axis=1)

@@ -7,7 +7,6 @@ from typing import Any, Literal
 import optax
 
 from innerloop._agent import ActorCritic
-from innerloop.algorithms._critic import TaskCritic
 from innerloop.algorithms.a2c import a2c
 from innerloop.algorithms.ppo import PPO
 
@@ -56,14 +55,14 @@ class OnPolicy:
     """Give advantages zero mean and unit variance in each batch."""
     bptt_length: int | None = None
     """Back-propagate through windows of this many steps; by default through whole trials."""
+    stream_steps: int | None = None
+    """Learn from windows of this many steps of `num_tasks` endless streams of trials; by default from whole trials."""
 
-    def learner(
-        self, make_agent: Callable[..., ActorCritic], make_critic: Callable[..., TaskCritic] | None = None
-    ) -> PPO:
-        """PPO or A2C with these settings."""
+    def learner(self, make_agent: Callable[..., ActorCritic], **privileged: Any) -> PPO:
+        """PPO or A2C with these settings; `privileged` are PPO's `make_critic`, `make_predictor` and `predict_coef`."""
         passes = {"num_epochs": self.num_epochs, "num_minibatches": self.num_minibatches, "clip_ratio": self.clip_ratio}
         options: dict[str, Any] = {
-            "make_critic": make_critic,
+            **privileged,
             "gamma": self.gamma,
             "gae_lambda": self.gae_lambda,
             "value_lambda": self.value_lambda,

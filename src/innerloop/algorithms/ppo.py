@@ -17,16 +17,17 @@ from jaxtyping import Array, Float, Int
 from innerloop._agent import ActorCritic
 from innerloop._learner import Learner, apply_gradients, scheduled
 from innerloop._types import Chunk, Key, Metrics, Trials
-from innerloop.algorithms._critic import TaskCritic
+from innerloop.algorithms._critic import TaskCritic, TaskPredictor
 from innerloop.algorithms._sequences import Moments, Returns, Sequences, Targets, as_sequences, cut, standardize
 from innerloop.losses import clipped_surrogate, clipped_value_error, explained_variance, value_error, weights
 
 
 class Params(NamedTuple):
-    """What the optimiser moves: the agent, and a critic if it has one apart."""
+    """What the optimiser moves: the agent, and the privileged modules if there are any."""
 
     agent: ActorCritic
     critic: TaskCritic | None
+    predictor: TaskPredictor | None
 
 
 class OnPolicyState(NamedTuple):
@@ -46,6 +47,7 @@ class PPO(Learner):
         optimizer: an Optax transformation; clip gradients and schedule the learning rate there.
         make_critic: builds a `TaskCritic` from `key=`, whose values then replace the agent's own in the advantages
             (the agent's value head is still trained, on the same targets); None: the agent's own values.
+        make_predictor: builds a `TaskPredictor` from `key=`, whose error is added with weight `predict_coef`.
         num_epochs, num_minibatches: passes over the data, and parts of it a pass is made of.
         clip_ratio: ε of the surrogate. value_clip: same for the value, or None.
         gamma, gae_lambda, value_lambda: discount for each step, λ of GAE for advantages and for value targets.
@@ -58,11 +60,13 @@ class PPO(Learner):
     make_agent: Callable[..., ActorCritic] = eqx.field(static=True)
     optimizer: optax.GradientTransformation = eqx.field(static=True)
     make_critic: Callable[..., TaskCritic] | None = eqx.field(static=True, default=None)
+    make_predictor: Callable[..., TaskPredictor] | None = eqx.field(static=True, default=None)
     gamma: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=0.99)
     gae_lambda: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=0.3)
     value_lambda: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=1.0)
     clip_ratio: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=0.2)
     value_coef: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=0.5)
+    predict_coef: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=1.0)
     entropy_coef: float | optax.Schedule = eqx.field(static=True, default=0.0)
     value_clip: float | None = eqx.field(static=True, default=None)
     num_epochs: int = eqx.field(static=True, default=4)
@@ -79,9 +83,12 @@ class PPO(Learner):
             raise ValueError("PPO(make_critic=..., bptt_length=...): a task critic needs whole trials; drop one of them.")
 
     def init(self, key: Key) -> OnPolicyState:
-        agent_key, critic_key = jax.random.split(key)
-        critic = None if self.make_critic is None else self.make_critic(key=critic_key)
-        params = Params(self.make_agent(key=agent_key), critic)
+        agent_key, critic_key, predictor_key = jax.random.split(key, 3)
+        params = Params(
+            agent=self.make_agent(key=agent_key),
+            critic=None if self.make_critic is None else self.make_critic(key=critic_key),
+            predictor=None if self.make_predictor is None else self.make_predictor(key=predictor_key),
+        )
         opt_state = self.optimizer.init(eqx.filter(params, eqx.is_inexact_array))
         return OnPolicyState(params, opt_state, Moments.start(), jnp.zeros((), jnp.int32))
 
@@ -90,7 +97,7 @@ class PPO(Learner):
 
     def update(self, key: Key, state: OnPolicyState, experience: Trials | Chunk) -> tuple[OnPolicyState, Metrics]:
         target_key, cut_key, epochs_key = jax.random.split(key, 3)
-        agent, critic = state.params
+        agent, critic, _ = state.params
         sequences = as_sequences(experience)
         returns = Returns(self.gamma, self.gae_lambda, self.value_lambda, self.across_episodes)
         one = partial(returns.estimate, target_key, agent, critic, state.moments)
@@ -152,8 +159,12 @@ class PPO(Learner):
         policy_loss = mean(clipped_surrogate(log_prob, old_log_prob, targets.advantage, self.clip_ratio))
         entropy = mean(outputs.entropy)
         loss = policy_loss + self.value_coef * value_loss - entropy_coef * entropy
+        metrics = {}
+        if params.predictor is not None:
+            metrics["prediction_loss"] = mean(jax.vmap(params.predictor.error)(sequences.tasks, outputs.features))
+            loss += self.predict_coef * metrics["prediction_loss"]
         ratio = jnp.exp(log_prob - old_log_prob)
-        metrics = {
+        metrics |= {
             "loss": loss,
             "policy_loss": policy_loss,
             "value_loss": value_loss,

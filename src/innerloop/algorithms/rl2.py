@@ -12,7 +12,7 @@ import jax
 from innerloop._benchmark import Benchmark
 from innerloop._env import Env
 from innerloop.agents import Recurrent
-from innerloop.algorithms._critic import TaskCritic
+from innerloop.algorithms._critic import TaskCritic, TaskPredictor
 from innerloop.algorithms._on_policy import OnPolicy
 from innerloop.algorithms.ppo import PPO
 from innerloop.envs.wrappers import flatten_task
@@ -37,6 +37,8 @@ class RL2:
     """Clear the memory when an episode ends (ablation: nothing is carried from episode to episode)."""
     task_critic: bool = False
     """Compute advantages with a critic that is told the task. The agent never is."""
+    task_prediction: float = 0.0
+    """Weight of an auxiliary loss that asks the memory for the task. The agent is never told it."""
     training: OnPolicy = field(default_factory=OnPolicy)
     """The outer loop."""
 
@@ -56,8 +58,13 @@ class RL2:
             feed_reward=self.feed_reward,
             reset_at_episodes=self.reset_at_episodes,
         )
-        make_critic = partial(TaskCritic, self.hidden_size, num_task_features(benchmark)) if self.task_critic else None
-        return self.training.learner(make_agent, make_critic)
+        sizes = (self.hidden_size, num_task_features(benchmark))
+        privileged = {
+            "make_critic": partial(TaskCritic, *sizes) if self.task_critic else None,
+            "make_predictor": partial(TaskPredictor, *sizes) if self.task_prediction else None,
+            "predict_coef": self.task_prediction,
+        }
+        return self.training.learner(make_agent, **privileged)
 
 
 def num_task_features(benchmark: Benchmark) -> int:

@@ -101,7 +101,7 @@ def report_command(arguments: list[str]) -> int:
     if len(names) > 1:
         raise UsageError(f"these runs are on different benchmarks ({', '.join(names)}); report them one by one.")
     curves = _merged(list(zip(options.runs, configs, strict=True)), options.greedy)
-    references = _references(options.runs)
+    references = _references(options.runs, curves[0].num_tasks)
     title = f"{names[0]}: {benchmark(names[0]).summary}"
     console().print(curves_table([*curves, *references], title))
     print(known_values(benchmark(names[0]).known))
@@ -128,12 +128,12 @@ def _merged(runs: list[tuple[Path, Any]], greedy: bool) -> list[Any]:
     return [replace(curve, label=label) for curve, label in zip(curves, labels, strict=True)]
 
 
-def _references(folders: tuple[Path, ...]) -> list[Any]:
-    """Of the first run that has measured them."""
+def _references(folders: tuple[Path, ...], num_tasks: int) -> list[Any]:
+    """Of the first run that has measured them on as many test tasks."""
     from innerloop._evaluate import AdaptationCurve
 
     for folder in folders:
         found = [AdaptationCurve.load(path.parent, path.stem) for path in sorted((folder / "references").glob("*.npz"))]
-        if any(curve.tasks == "test" for curve in found):
-            return [curve for curve in found if curve.tasks == "test"]
+        if alike := [curve for curve in found if (curve.tasks, curve.num_tasks) == ("test", num_tasks)]:
+            return alike
     return []

@@ -1,11 +1,11 @@
 """MDPs with few states and actions: the random MDPs of RL² (Duan et al. 2016, section 3.2) and a small random walk."""
 
+import math
 from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, Int
 
 from innerloop._env import Discrete, Env, EnvSpec, advance, restart
@@ -57,7 +57,8 @@ class TabularMDP(Env):
         uniform = jax.random.uniform(key, (2,), minval=2.0**-25)  # above 0, where the normal quantile is finite
         below = uniform[0] >= task.cumulative[state.state, action, :-1]
         next_state = TabularState(jnp.sum(below, dtype=jnp.int32), state.time + 1)
-        reward = task.mean_reward[state.state, action] + self.reward_std * ndtri(uniform[1])
+        noise = math.sqrt(2.0) * jax.lax.erf_inv(2.0 * uniform[1] - 1.0)
+        reward = task.mean_reward[state.state, action] + self.reward_std * noise
         truncated = next_state.time >= self.spec.max_steps
         return next_state, advance(next_state.state, action, reward, truncated=truncated)
 

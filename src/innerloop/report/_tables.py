@@ -121,13 +121,14 @@ def methods_table() -> str:
 
 
 def benchmarks_table(*prefixes: str) -> str:
-    """Every benchmark whose name starts with one of `prefixes`."""
+    """Benchmarks whose name starts with one of `prefixes`, with references; without prefixes all, with their sources."""
     rows = []
-    for row in (benchmark(name) for name in REGISTRY if name.startswith(prefixes)):
+    for row in (benchmark(name) for name in REGISTRY if name.startswith(prefixes or "")):
         trial = f"{row.num_episodes} × {row.env.spec.max_steps}"
-        rows.append([f"`{row.name}`", row.summary, trial, ", ".join(row.references) or "–", _known(row), row.source])
-    head = ["benchmark", "what it is", "episodes × steps", "references", "known values", "source"]
-    return _table(head, rows)
+        more = [", ".join(row.references) or "–", _known(row)] if prefixes else [row.source]
+        rows.append([f"`{row.name}`", row.summary, trial, *more])
+    more_head = ["references", "known values"] if prefixes else ["source"]
+    return _table(["benchmark", "what it is", "episodes × steps", *more_head], rows)
 
 
 def _known(row: Benchmark) -> str:
