@@ -1,11 +1,15 @@
 """Strict by default: no silent dtype or rank promotion, two virtual CPU devices, shapes checked, warnings are errors."""
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
+import pytest
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
 from jaxtyping import install_import_hook
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -13,3 +17,22 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # The hook stays, since the package imports its modules when they are first used.
 install_import_hook("innerloop", "beartype.beartype")
+
+
+@pytest.fixture(scope="module")
+def program_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Programs compiled once are not compiled again, neither here nor in processes that are told of the folder."""
+    folder = tmp_path_factory.mktemp("programs")
+    settings = {
+        "jax_compilation_cache_dir": str(folder),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    reset_cache()
+    yield folder
+    for name, value in before.items():
+        jax.config.update(name, value)
+    reset_cache()

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import equinox as eqx
@@ -18,6 +18,14 @@ from innerloop.envs.probes import PROBES
 from innerloop.envs.two_step import TwoStep, two_step_tasks
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quick_compilation() -> Iterator[None]:
+    """Each program here runs once or twice, so optimising it does not pay."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.mark.parametrize("name", REGISTRY)
 def test_every_benchmark_keeps_the_contract(name):
     row = benchmark(name)
@@ -29,7 +37,7 @@ def test_every_benchmark_keeps_the_contract(name):
     test = row.test if isinstance(row.train, Finite) and row.test is not row.train else None
     report = check_env(row.env, row.train, test=test)
     assert report.reward_differs or report.obs_differs
-    assert report.num_terminated + report.num_truncated == report.num_episodes == 64
+    assert report.num_terminated + report.num_truncated == report.num_episodes >= 64
     assert report.longest_episode <= row.env.spec.max_steps
     assert report.disjoint == ("not checked" if test is None else "all")
 
@@ -43,7 +51,7 @@ def test_every_probe_keeps_the_contract(name):
 def test_variants_that_are_no_benchmark_keep_the_contract():
     assert check_env(CartPole(max_steps=60), varied_cartpoles()).reward_differs
     report = check_env(TwoStep(num_trials=10, stages=2), two_step_tasks(num_trials=10))
-    assert (report.longest_episode, report.num_terminated, report.obs_differs) == (20, 64, False)
+    assert (report.longest_episode, report.num_terminated, report.obs_differs) == (20, 96, False)
 
 
 class Broken(Env):
@@ -128,7 +136,7 @@ FAULTS = {
 
 def test_the_env_to_be_broken_is_sound():
     report = check_env(Broken(), TASKS)
-    assert (report.num_truncated, report.longest_episode) == (64, 3)
+    assert (report.num_truncated, report.longest_episode) == (680, 3)
     assert (report.reward_differs, report.obs_differs) == (True, False)
 
 

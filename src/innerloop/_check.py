@@ -14,7 +14,7 @@ from innerloop._env import Discrete, Env, Space
 from innerloop._task import Finite, TaskDistribution, sample_tasks
 from innerloop._types import Key, Task, TimeStep
 
-NUM_SEQUENCES = 8
+MIN_EPISODES, MIN_STEPS = 8, 256
 NUM_HAND_STEPS = 3
 
 
@@ -43,7 +43,7 @@ def check_env(
     key: Key | None = None,
     num_tasks: int = 8,
 ) -> CheckReport:
-    """Play 8 episodes of random actions on each of `num_tasks` tasks and check the env's contract.
+    """Play random actions on each of `num_tasks` tasks (at least 8 episodes and 256 steps) and check the contract.
 
     Checked, in this order: observations, rewards, flags and state have the shapes and dtypes of `env.spec`; `reset` and
     `step` leave the task as it was; compiled anew and stepped by hand they do what they did before, in one program for
@@ -60,8 +60,9 @@ def check_env(
     tasks_key, actions_key, play_key, disjoint_key = jax.random.split(key, 4)
     batch = _draw_tasks(tasks, tasks_key, num_tasks)
     _check_shapes(env, jax.tree.map(lambda leaf: leaf[0], batch))
-    actions = _draw_actions(actions_key, env.spec.action, (NUM_SEQUENCES, env.spec.max_steps))
-    keys = jax.random.split(play_key, NUM_SEQUENCES)
+    num_sequences = max(MIN_EPISODES, MIN_STEPS // env.spec.max_steps)
+    actions = _draw_actions(actions_key, env.spec.action, (num_sequences, env.spec.max_steps))
+    keys = jax.random.split(play_key, num_sequences)
     over_sequences = jax.vmap(lambda key, task, actions: _play(env, key, task, actions), (0, None, 0))
     played = jax.jit(jax.vmap(over_sequences, (None, 0, None)))(keys, batch, actions)
     steps = jax.tree.map(np.asarray, played)
@@ -76,7 +77,7 @@ def check_env(
     ends = steps.last & valid
     return CheckReport(
         num_tasks=num_tasks,
-        num_episodes=num_tasks * NUM_SEQUENCES,
+        num_episodes=num_tasks * num_sequences,
         num_terminated=int(np.sum(ends & (steps.discount == 0))),
         num_truncated=int(np.sum(ends & (steps.discount == 1))),
         longest_episode=int(valid.sum(axis=-1).max()) - 1,
@@ -110,7 +111,7 @@ def _play(env: Env, key: Key, task: Task, actions: Array) -> TimeStep:
     return jax.tree.map(lambda one, more: jnp.concatenate([one[None], more]), first, rest)
 
 
-def _split(key: Key, actions: Array) -> tuple[Key, Key]:
+def _split(key: Key, actions: Array) -> tuple[Key, Array]:
     reset_key, steps_key = jax.random.split(key)
     return reset_key, jax.random.split(steps_key, actions.shape[0])
 
@@ -146,10 +147,11 @@ def _check_shapes(env: Env, task: Task) -> None:
 
 def _keep_task(method: str, function: Callable, key: Key, task: Task, *args: Any) -> Any:
     """Call a method of the env, and see that the task still holds the very arrays that it held before."""
+    structure: Any
     before, structure = jax.tree.flatten(task)
     result = function(key, task, *args)
-    after, structure_after = jax.tree.flatten(task)
-    if structure != structure_after or any(a is not b for a, b in zip(before, after, strict=True)):
+    same = structure == jax.tree.structure(task)
+    if not same or any(a is not b for a, b in zip(before, jax.tree.leaves(task), strict=True)):
         raise ValueError(f"{method}() changes the task it is given; keep what changes in the state.")
     return result
 

@@ -4,19 +4,17 @@ newest one.
 Each checkpoint is a folder named after its update. It is written under another name, then renamed, so a folder with a
 proper name is complete:
 
-    000000500/state/             all array leaves of the TrainState (Orbax)
+    000000500/state.safetensors  all array leaves of the TrainState
     000000500/agent.*            the agent alone, for deployment and sharing (see `innerloop.export`)
     000000500/sidecar.json       format, versions, update, root key, tree structure, SHA-256 of every file
 """
 
 import hashlib
 import json
-import logging
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -25,12 +23,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from innerloop._arrays import read_arrays, write_arrays
 from innerloop._machine import versions
 from innerloop._train import Progress, TrainState
 from innerloop._types import Key
 
 FORMAT = 1
-SIDECAR = "sidecar.json"
+STATE, SIDECAR = "state.safetensors", "sidecar.json"
 
 
 class CheckpointError(OSError):
@@ -64,15 +63,14 @@ def save(
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir(parents=True)
-        with _quiet_logs():
-            _write_arrays(part / "state", train_state)
+        _write_state(part / STATE, train_state)
         if more is not None:
             more(part)
         seal(part, {**sidecar, "update": int(final.name), "structure": structure(train_state)})
         if final.exists():
             shutil.rmtree(final)
         part.rename(final)
-    except (OSError, ValueError, RuntimeError) as error:
+    except OSError as error:
         raise CheckpointError(
             f"cannot write checkpoint {final}: {_reason(error)}. Earlier checkpoints are untouched: "
             "make room or choose another folder, and resume."
@@ -85,23 +83,8 @@ def save(
 
 
 def _reason(error: Exception) -> str:
-    """One line, whatever the library that failed had to say."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    text = " ".join(str(error).split())
-    return next((known for known in ("No space left on device", "Read-only file system") if known in text), text)
-
-
-@contextmanager
-def _quiet_logs() -> Iterator[None]:
-    """Orbax logs every error with its whole traceback before it raises it."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+    """In one line."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
 
 
 def leaves(tree: Any) -> dict[str, Any]:
@@ -118,34 +101,31 @@ def _is_key(leaf: Any) -> bool:
     return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
 
 
-def _write_arrays(path: Path, tree: Any) -> None:
-    import orbax.checkpoint as ocp
-
-    # Orbax refuses arrays without entries; there is nothing to store in them.
-    arrays = {name: jax.random.key_data(x) if _is_key(x) else x for name, x in leaves(tree).items() if x.size}
-    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-        checkpointer.save(path.absolute(), args=ocp.args.PyTreeSave(arrays))
+def _write_state(path: Path, tree: Any) -> None:
+    arrays = {name: jax.random.key_data(x) if _is_key(x) else x for name, x in leaves(tree).items()}
+    write_arrays(path, {name: np.asarray(x) for name, x in jax.device_get(arrays).items()})
 
 
-def _read_arrays(path: Path, template: Any) -> Any:
-    import orbax.checkpoint as ocp
-
+def _read_state(path: Path, template: Any) -> Any:
     wanted = leaves(template)
-    as_numpy = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name, x in wanted.items() if x.size}
-    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-        found = checkpointer.restore(path.absolute(), args=ocp.args.PyTreeRestore(as_numpy, restore_args=as_numpy))
-    arrays = [_like(x, found.get(name)) for name, x in wanted.items()]
+    found = read_arrays(path, {name: "uint32" if _is_key(x) else str(x.dtype) for name, x in wanted.items()})
+    arrays = [_like(x, found[name]) for name, x in wanted.items()]
     return jax.tree.unflatten(jax.tree.structure(template), arrays)
 
 
-def _like(template: Any, found: np.ndarray | None) -> jax.Array:
+def _like(template: Any, found: np.ndarray) -> jax.Array:
     """On the devices of the template, if it is on any."""
-    if found is None:
-        return jnp.zeros(template.shape, template.dtype)
     array = jnp.asarray(found)
     if _is_key(template):
-        array = jax.random.wrap_key_data(array, impl=str(jax.random.key_impl(template)))
+        array = jax.random.wrap_key_data(array, impl=_key_impl(template))
     return jax.device_put(array, template.sharding) if isinstance(template, jax.Array) else array
+
+
+def _key_impl(key: Any) -> str:
+    """The generator of a key that may be given by shape and dtype alone."""
+    found: list[str] = []
+    jax.eval_shape(lambda key: found.append(str(jax.random.key_impl(key))), key)
+    return found[0]
 
 
 def seal(folder: Path, sidecar: Mapping[str, Any]) -> None:
@@ -233,7 +213,7 @@ def restore(folder: str | Path, template: TrainState, *, key: Key | None = None)
     check_structure(checkpoint, sidecar["structure"], structure(template))
     if key is not None and sidecar.get("key") not in (None, key_data(key)):
         raise ValueError(f"restore(key=...): {checkpoint} was made with another root key; use the seed of that run.")
-    return _read_arrays(checkpoint / "state", template)
+    return _read_state(checkpoint / STATE, template)
 
 
 def check_structure(checkpoint: Path, saved: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> None:
@@ -284,9 +264,9 @@ class Checkpoint:
             )
         if not progress.metrics and (self.folder / f"{progress.update:09d}").exists():
             self._saved = progress.update
-        elif progress.update == progress.num_updates or time.monotonic() - self._when >= self.seconds:
-            if progress.update > 0:
-                self.write(progress)
+        is_due = progress.update == progress.num_updates or time.monotonic() - self._when >= self.seconds
+        if progress.update > 0 and is_due:
+            self.write(progress)
 
     def write(self, progress: Progress) -> None:
         """Save now, unless this update is saved already."""

@@ -38,15 +38,15 @@ def bootstrap_interval(
         raise ValueError(f"bootstrap_interval(x): need a non-empty [seed task] array, got shape {x.shape}.")
     rng = np.random.default_rng(0)
     num_seeds, num_tasks = x.shape
-    # Beyond 2000 tasks a task resample no longer moves the interval; it would only cost time.
-    blocks = x if num_tasks <= 2000 else x[:, : num_tasks - num_tasks % 2000].reshape(num_seeds, 2000, -1).mean(axis=2)
-    if statistic is not iqm and num_tasks > 2000:
-        x = blocks
+    if statistic is not iqm:
+        # Beyond 2000 tasks, means of blocks of them are resampled: the interval is much the same, and much cheaper.
+        block = -(-num_tasks // 2000)
+        x = x[:, : num_tasks // block * block].reshape(num_seeds, -1, block).mean(axis=2)
     estimates = []
     for _ in range(NUM_RESAMPLES if x.size <= 100_000 else 200):
-        seeds = rng.integers(num_seeds, size=num_seeds)
+        seeds = rng.integers(num_seeds, size=(num_seeds, 1))
         tasks = rng.integers(x.shape[1], size=(num_seeds, x.shape[1]))
-        estimates.append(statistic(x[seeds[:, None], tasks]))
+        estimates.append(statistic(x[seeds, tasks]))
     low, high = np.quantile(estimates, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -167,7 +167,8 @@ class AdaptationCurve:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.json").write_text(json.dumps(self.to_json(), indent=1) + "\n")
-        np.savez_compressed(folder / f"{name}.npz", returns=self.returns, **self.scores())
+        arrays: dict[str, Any] = {"returns": self.returns, **self.scores()}
+        np.savez_compressed(folder / f"{name}.npz", **arrays)
 
     @staticmethod
     def load(folder: str | Path, name: str) -> "AdaptationCurve":

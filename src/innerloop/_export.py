@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from innerloop._agent import Agent
+from innerloop._arrays import read_arrays, write_arrays
 from innerloop._checkpoint import DamagedError, check_structure, digest, leaves, newest, structure
 from innerloop._env import EnvSpec
 from innerloop._machine import versions
@@ -39,12 +40,10 @@ def export(agent: Agent, spec: EnvSpec, folder: str | Path, *, num_seeds: int | 
         spec: of the env the agent plays.
         num_seeds: the length of the leading axis of the agent's leaves, if they have one (see `train`).
     """
-    from safetensors.numpy import save_file
-
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = {path: np.asarray(x) for path, x in leaves(eqx.filter(agent, eqx.is_array)).items()}
-    save_file(arrays, folder / ARRAYS)
+    arrays = jax.device_get(leaves(eqx.filter(agent, eqx.is_array)))
+    write_arrays(folder / ARRAYS, {path: np.asarray(x) for path, x in arrays.items()})
     description = {
         "format": FORMAT,
         "versions": versions(),
@@ -90,15 +89,13 @@ def read_exported(folder: str | Path, agent: Agent | None = None) -> Exported:
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, jax.Array]]:
-    from safetensors.numpy import load_file
-
     try:
         description = json.loads((folder / DESCRIPTION).read_text())
         if description["format"] != FORMAT:
             raise ValueError(f"format {description['format']}, but this version of innerloop reads format {FORMAT}")
         if description["sha256"] != digest(folder / ARRAYS):
             raise DamagedError(f"{ARRAYS} was changed")
-        arrays = load_file(folder / ARRAYS)
+        arrays = read_arrays(folder / ARRAYS, {leaf["path"]: leaf["dtype"] for leaf in description["structure"]})
     except (DamagedError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder}: cannot load the agent: {error}; get the files anew.") from error
     return description, {name: jnp.asarray(x) for name, x in arrays.items()}
@@ -119,7 +116,7 @@ def _encode(value: Any, path: str) -> Any:
             "fields": {x: _encode(getattr(value, x), f"{path}.{x}") for x in names},
         }
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        fields = {name: _encode(x, f"{path}.{name}") for name, x in value._asdict().items()}
+        fields = {name: _encode(getattr(value, name), f"{path}.{name}") for name in value._fields}
         return {"class": _class_name(type(value)), "fields": fields}
     if isinstance(value, tuple | list):
         return {type(value).__name__: [_encode(x, f"{path}[{i}]") for i, x in enumerate(value)]}

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("innerloop", "jax", "jaxlib", "equinox", "optax", "numpyro", "numpy", "orbax-checkpoint")
+PACKAGES = ("innerloop", "jax", "jaxlib", "equinox", "optax", "numpyro", "numpy", "safetensors")
 
 
 def versions() -> dict[str, str]:
@@ -76,8 +76,9 @@ def compilation_cache() -> Path | None:
     """
     import jax
 
-    if jax.config.jax_compilation_cache_dir:
-        return Path(jax.config.jax_compilation_cache_dir)
+    config: Any = jax.config
+    if config.jax_compilation_cache_dir:
+        return Path(config.jax_compilation_cache_dir)
     try:
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         folder = Path(home) / "innerloop" / "jax"

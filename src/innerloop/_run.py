@@ -26,7 +26,7 @@ from innerloop._agent import Agent
 from innerloop._benchmark import Benchmark
 from innerloop._callbacks import EVALUATION, Evaluate, MetricsWriter, ProgressBar, StopOnSignal
 from innerloop._checkpoint import Checkpoint, CheckpointError, checkpoints, newest, restore
-from innerloop._collect import JaxCollector
+from innerloop._collect import Collector, JaxCollector, StreamCollector
 from innerloop._env import Env
 from innerloop._evaluate import AdaptationCurve, evaluate
 from innerloop._export import read_exported
@@ -126,8 +126,8 @@ def configure(
     evaluate_every = num_updates // 10 + 1 if evaluate_every is None else evaluate_every
     if evaluate_every < 0 or seed < 0:
         raise ValueError(f"evaluate_every={evaluate_every}, seed={seed}: neither may be negative.")
-    periods = [x and math.ceil(x / log_every) * log_every for x in (checkpoint_every, evaluate_every)]
-    return RunConfig(method, benchmark, settings, seed, num_seeds, log_every, *periods, num_test_tasks)
+    saves, looks = (x and math.ceil(x / log_every) * log_every for x in (checkpoint_every, evaluate_every))
+    return RunConfig(method, benchmark, settings, seed, num_seeds, log_every, saves, looks, num_test_tasks)
 
 
 def run_experiment(
@@ -207,7 +207,11 @@ def train_run(folder: Path, config: RunConfig, *, show: bool = True, callbacks: 
     benchmark, key = find_benchmark(config.benchmark), jax.random.key(config.seed)
     env, learner = config.settings.env(benchmark), config.settings.learner(benchmark)
     num_tasks, num_updates = config.settings.training.num_tasks, config.settings.training.num_updates
-    collector = make_collector(env, benchmark.train, benchmark, _agent_like(config), num_tasks)
+    stream_steps = config.settings.training.stream_steps
+    if stream_steps is None:
+        collector: Collector = make_collector(env, benchmark.train, benchmark, _agent_like(config), num_tasks)
+    else:
+        collector = StreamCollector(env, benchmark.train, num_tasks, stream_steps, benchmark.num_episodes)
     start = None
     if checkpoints(folder):
         start = restore(folder, jax.eval_shape(partial(init, key, learner, collector, config.num_seeds)), key=key)
@@ -313,7 +317,7 @@ def _play(
     num_batches = math.ceil(num_tasks / BATCH)
     collector = make_collector(env, distribution, benchmark, agent, math.ceil(num_tasks / num_batches))
     key = jax.random.fold_in(jax.random.key(0), EVALUATION)
-    about = {"metrics": benchmark.metrics, "num_batches": num_batches, "label": label, "tasks": tasks}
+    about: dict[str, Any] = {"metrics": benchmark.metrics, "num_batches": num_batches, "label": label, "tasks": tasks}
     return evaluate(key, agent, collector, **about, **options)
 
 

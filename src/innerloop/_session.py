@@ -93,7 +93,7 @@ class Session:
             return int(action)
         return np.clip(np.asarray(action), self._spec.action.low, self._spec.action.high)
 
-    def observe(self, reward: float, next_obs: Any, terminated: bool = False, truncated: bool = False) -> None:
+    def observe(self, reward: Any, next_obs: Any, terminated: Any = False, truncated: Any = False) -> None:
         """What came of the action. `terminated`: the task's own end; `truncated`: time ran out."""
         if self._action is None or self._timestep is None:
             raise ValueError("observe(...): there is no action to judge; call act(obs) first.")
@@ -158,7 +158,7 @@ def _check(space: Space, value: Any, where: str) -> Array:
 
 def _blank(transition: Transition) -> Transition:
     """Padding."""
-    return transition._replace(valid=np.zeros((), bool))
+    return transition._replace(valid=np.zeros((), bool))  # type: ignore[arg-type]
 
 
 def _stack(items: list[Transition]) -> Transition:

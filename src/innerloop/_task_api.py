@@ -53,9 +53,9 @@ class TaskEnv:
 
         Raises ValueError if it is not built like the tasks of this env.
         """
-        want, got = jax.tree.structure(self._task), jax.tree.structure(task)
-        if want != got:
-            raise ValueError(f"set_task(task={task!r}): must be built like {want}; take one from sample_tasks(n).")
+        structure: Any = jax.tree.structure(self._task)
+        if structure != jax.tree.structure(task):
+            raise ValueError(f"set_task(task={task!r}): must be built like {self._task}; take one from sample_tasks(n).")
         self._task = jax.tree.map(_like, self._task, task)
         self._running = False
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -30,7 +30,7 @@ class TrainState(NamedTuple):
 
     state: Any
     stream: Any
-    num_updates: Int[Array, ""]
+    num_updates: Int[Array, "..."]
 
 
 @dataclass
@@ -59,6 +59,7 @@ class Progress:
         return self.learner.agent(self.train_state.state)
 
 
+@runtime_checkable
 class Callback(Protocol):
     """Called before training (with no metrics), every `every` updates, and at the end; may raise to stop the run.
 
@@ -177,7 +178,7 @@ def init(key: Key, learner: Learner, collector: Collector, num_seeds: int | None
     return jax.jit(one if num_seeds is None else jax.vmap(one))(seed_keys(key, num_seeds))
 
 
-def seed_keys(key: Key, num_seeds: int | None) -> Key:
+def seed_keys(key: Key, num_seeds: int | None) -> Array:
     """The root key of each seed; the key itself for a single run."""
     return key if num_seeds is None else jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(num_seeds))
 
@@ -205,7 +206,7 @@ class Segment:
         train_state, rows = self.compiled(self.constants, self.keys, train_state, jnp.asarray(count, jnp.int32))
         axis = 0 if self.num_seeds is None else 1
         rows = {name: np.moveaxis(np.asarray(x), axis, 0) for name, x in jax.device_get(rows).items()}
-        return train_state, {name: list(x[:count]) for name, x in rows.items()}
+        return train_state, {name: [np.asarray(row) for row in x[:count]] for name, x in rows.items()}
 
 
 def run_updates(

@@ -307,7 +307,8 @@ def _point_env() -> Benchmark:
 
 
 def _point_goal() -> Benchmark:
-    return _point("point-goal", PointGoal(), 3, *semicircle_goals().split(0.8), "this library")
+    train, test = semicircle_goals().split(0.8)
+    return _point("point-goal", PointGoal(), 3, train, test, "this library")
 
 
 def _cartpole() -> Benchmark:

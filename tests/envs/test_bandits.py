@@ -54,7 +54,7 @@ def test_an_arm_pays_1_as_often_as_its_mean_says(action):
     assert not timestep.discount.any()
 
 
-@pytest.mark.parametrize("target", [0, 3, 9])
+@pytest.mark.parametrize("target", [0, 9])
 def test_the_informative_arm_pays_a_tenth_of_the_targets_number(target):
     task = informative_bandits().take(jnp.asarray(target))
     step = jax.jit(lambda action: InformativeBandit().step(jax.random.key(0), task, NoState(), action)[1].reward)

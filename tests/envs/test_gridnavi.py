@@ -9,9 +9,10 @@ from innerloop.envs.gridnavi import GridNavi, GridTask, gridnavi_goals
 def play(env, goal, actions):
     task = GridTask(jnp.array(goal, jnp.int32))
     state, timestep = env.reset(jax.random.key(0), task)
+    step = jax.jit(env.step)
     seen = []
     for action in actions:
-        state, timestep = env.step(jax.random.key(0), task, state, jnp.asarray(action, jnp.int32))
+        state, timestep = step(jax.random.key(0), task, state, jnp.asarray(action, jnp.int32))
         seen.append((*np.asarray(env.locate(timestep.obs)).tolist(), round(float(timestep.reward), 6)))
     return seen, timestep
 

@@ -1,3 +1,4 @@
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,9 +38,10 @@ def small_maze():
 
 def play(env, task, actions):
     state, timestep = env.reset(jax.random.key(0), task)
+    step = jax.jit(env.step)
     steps = []
     for action in actions:
-        state, timestep = env.step(jax.random.key(0), task, state, jnp.asarray(action, jnp.int32))
+        state, timestep = step(jax.random.key(0), task, state, jnp.asarray(action, jnp.int32))
         cell = int(env.locate(timestep.obs))
         steps.append((cell, round(float(timestep.reward), 6), bool(timestep.last), float(timestep.discount)))
     return steps, timestep
@@ -101,7 +103,9 @@ def test_placements_are_all_pairs_and_splits_are_disjoint():
 @pytest.mark.parametrize("num_loops", [0, 3])
 def test_mazes_are_connected_and_distances_are_right(num_loops):
     size = 7
-    tasks = jax.tree.map(np.asarray, sample_tasks(Mazes(size, num_loops=num_loops), jax.random.key(0), 100))
+    tasks = jax.tree.map(
+        np.asarray, eqx.filter_jit(sample_tasks)(Mazes(size, num_loops=num_loops), jax.random.key(0), 100)
+    )
     for task in zip(*tasks, strict=True):
         start, goal, walls, distance = task
         assert start != goal
@@ -117,7 +121,10 @@ def test_mazes_are_connected_and_distances_are_right(num_loops):
 
 def test_maze_parts_share_no_layout_and_cover_all():
     train, test, both = (
-        {walls.tobytes() for walls in np.asarray(sample_tasks(Mazes(5, part), jax.random.key(i), 3000).walls)}
+        {
+            walls.tobytes()
+            for walls in np.asarray(eqx.filter_jit(sample_tasks)(Mazes(5, part), jax.random.key(i), 3000).walls)
+        }
         for i, part in enumerate(("train", "test", "all"))
     )
     assert train.isdisjoint(test)
@@ -129,7 +136,7 @@ def test_maze_parts_share_no_layout_and_cover_all():
 def test_metrics_of_the_shortest_path_and_of_a_random_walk():
     env, tasks = StartGoalGrid(4), placements(4)
     task = tasks.take(jnp.asarray(100))
-    trials = trial(jax.random.key(0), RevealTask(env, task), ShortestPath(env), task, 3)
+    trials = eqx.filter_jit(trial)(jax.random.key(0), RevealTask(env, task), ShortestPath(env), task, 3)
     shortest = float(start_goal.shortest_path(trials))
     assert shortest == abs(int(task.start) % 4 - int(task.goal) % 4) + abs(int(task.start) // 4 - int(task.goal) // 4)
     np.testing.assert_array_equal(start_goal.steps_per_episode(trials), [shortest] * 3)
@@ -138,7 +145,7 @@ def test_metrics_of_the_shortest_path_and_of_a_random_walk():
 
     short = StartGoalGrid(4, max_steps=2)
     far = StartGoalTask(jnp.asarray(0, jnp.int32), jnp.asarray(15, jnp.int32), *task[2:])
-    trials = trial(jax.random.key(0), short, Random(short.spec), far, 2)
+    trials = eqx.filter_jit(trial)(jax.random.key(0), short, Random(short.spec), far, 2)
     np.testing.assert_array_equal(start_goal.steps_per_episode(trials), [2.0, 2.0])
     assert float(start_goal.success_last(trials)) == 0.0
     assert float(start_goal.first_episode_steps(trials)) == float(start_goal.last_episode_steps(trials)) == 2.0

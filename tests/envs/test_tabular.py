@@ -1,17 +1,19 @@
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from innerloop._task import sample_tasks
-from innerloop.envs.tabular import TabularMDP, TabularTask, random_mdps, random_walk_env, random_walks
+from innerloop.envs.tabular import TabularMDP, TabularState, TabularTask, random_mdps, random_walk_env, random_walks
 
 
 def step_often(env, task, state, action, num=40_000):
     """`num` independent steps from one state."""
     keys = jax.random.split(jax.random.key(1), num)
-    env_state = env.reset(keys[0], task)[0]._replace(state=jnp.asarray(state, jnp.int32))
-    _, timestep = jax.vmap(lambda key: env.step(key, task, env_state, jnp.asarray(action, jnp.int32)))(keys)
+    env_state = TabularState(jnp.asarray(state, jnp.int32), jnp.zeros((), jnp.int32))
+    step = jax.jit(jax.vmap(lambda key: env.step(key, task, env_state, jnp.asarray(action, jnp.int32))))
+    _, timestep = step(keys)
     return jax.tree.map(np.asarray, timestep)
 
 
@@ -34,7 +36,7 @@ def test_next_states_and_rewards_follow_the_task(state, action):
 
 
 def test_random_mdps_follow_their_prior():
-    tasks = sample_tasks(random_mdps(10, 5), jax.random.key(0), 400)
+    tasks = eqx.filter_jit(sample_tasks)(random_mdps(10, 5), jax.random.key(0), 400)
     mean_reward = np.asarray(tasks.mean_reward)
     transitions = np.diff(np.asarray(tasks.cumulative), axis=-1, prepend=0)
     assert mean_reward.shape == (400, 10, 5)
@@ -51,18 +53,19 @@ def test_an_episode_is_cut_at_the_horizon_and_never_terminates():
     env = TabularMDP(3, 2, max_steps=4, start_state=2)
     task = random_mdps(3, 2).sample(jax.random.key(0))
     state, timestep = env.reset(jax.random.key(1), task)
+    step = jax.jit(env.step)
     assert int(timestep.obs) == 2
     assert bool(timestep.first)
     ends = []
     for i in range(4):
-        state, timestep = env.step(jax.random.key(i), task, state, jnp.asarray(i % 2, jnp.int32))
+        state, timestep = step(jax.random.key(i), task, state, jnp.asarray(i % 2, jnp.int32))
         ends.append((bool(timestep.last), float(timestep.discount)))
     assert ends == [(False, 1.0)] * 3 + [(True, 1.0)]
 
 
 def test_random_walk_pays_at_the_end_it_reaches_and_stays_there():
     env, tasks = random_walk_env(5, max_steps=6), random_walks(5)
-    task = tasks.sample(jax.random.key(0))
+    task, step = jax.jit(tasks.sample)(jax.random.key(0)), jax.jit(env.step)
     left, right = float(task.mean_reward[0, 0]), float(task.mean_reward[4, 0])
     assert left != right
     for action, pay, path in [(0, left, [1, 0, 0, 0, 0, 0]), (1, right, [3, 4, 4, 4, 4, 4])]:
@@ -71,7 +74,7 @@ def test_random_walk_pays_at_the_end_it_reaches_and_stays_there():
         obs, rewards = [], []
         for i in range(6):
             move = action if i < 4 else 1 - action  # once there, no way back
-            state, timestep = env.step(jax.random.key(i), task, state, jnp.asarray(move, jnp.int32))
+            state, timestep = step(jax.random.key(i), task, state, jnp.asarray(move, jnp.int32))
             obs.append(int(timestep.obs))
             rewards.append(float(timestep.reward))
         assert obs == path

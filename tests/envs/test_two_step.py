@@ -26,7 +26,7 @@ from innerloop.envs.wrappers import RevealTask
 from innerloop.references.generic import Random
 from innerloop.references.two_step import KnownGoodState, ModelBasedBayes, ModelFreeWinStay
 
-TASKS = two_step_tasks()
+TASKS, NUM_TASKS = benchmark("two-step").test, 400
 
 
 @eqx.filter_jit
@@ -34,8 +34,8 @@ def collect(key: Key, collector: JaxCollector, agent: Agent) -> Trials:
     return collector.collect(key, agent, collector.init(key, agent))[0]
 
 
-def play(env: Env, agent: Agent, num_tasks: int, seed: int = 0, tasks: TaskDistribution = TASKS) -> Trials:
-    return collect(jax.random.key(seed), JaxCollector(env, tasks, num_tasks, 1), agent)
+def play(env: Env, agent: Agent, seed: int = 0, tasks: TaskDistribution = TASKS) -> Trials:
+    return collect(jax.random.key(seed), JaxCollector(env, tasks, NUM_TASKS, 1), agent)
 
 
 def returns(trials: Trials) -> np.ndarray:
@@ -59,13 +59,13 @@ def counts_by_loop(actions: np.ndarray, places: np.ndarray, rewards: np.ndarray)
 
 @pytest.mark.parametrize("stages", [1, 2])
 def test_probabilities_of_transitions_and_rewards(stages):
-    trials = play(TwoStep(stages=stages), Random(TwoStep().spec), 200)
+    trials = play(TwoStep(stages=stages), Random(TwoStep().spec))
     steps = trials.transitions
     action = np.asarray(steps.action)[:, 0, 0, 0::stages]
     place = np.asarray(steps.next_timestep.obs)[:, 0, 0, 0::stages] - 1
     reward = np.asarray(steps.next_timestep.reward)[:, 0, 0, stages - 1 :: stages]
     good = np.asarray(trials.tasks.good)
-    assert action.shape == good.shape == (200, 100)
+    assert action.shape == good.shape == (400, 100)
     assert abs(np.mean(place == action) - 0.8) < 0.012
     assert abs(np.mean(reward[place == good]) - 0.9) < 0.012
     assert abs(np.mean(reward[place != good]) - 0.1) < 0.012
@@ -81,7 +81,7 @@ def test_probabilities_of_transitions_and_rewards(stages):
 
 @pytest.mark.parametrize("stages", [1, 2])
 def test_counts_follow_an_independent_loop(stages):
-    trials = play(TwoStep(stages=stages), Random(TwoStep().spec), 200)
+    trials = play(TwoStep(stages=stages), Random(TwoStep().spec))
     steps = trials.transitions
     stays, totals = counts_by_loop(
         np.asarray(steps.action)[:, 0, 0, 0::stages],
@@ -106,8 +106,8 @@ def test_interaction_from_probabilities():
 
 
 def interactions(agent: Agent) -> np.ndarray:
-    """One value for each of eight seeds, 200 blocks each."""
-    trials = [play(TwoStep(), agent, 200, seed) for seed in range(8)]
+    """One value for each of eight seeds, 400 blocks each."""
+    trials = [play(TwoStep(), agent, seed) for seed in range(8)]
     return np.asarray([float(reward_transition_interaction(summed_counts(one))) for one in trials])
 
 
@@ -123,7 +123,7 @@ def test_the_analysis_tells_model_based_from_model_free():
 
 
 def test_the_model_based_agent_repeats_by_reward_and_transition():
-    stay = stay_probabilities(summed_counts(play(TwoStep(), ModelBasedBayes(), 200)))
+    stay = stay_probabilities(summed_counts(play(TwoStep(), ModelBasedBayes())))
     unrewarded_rare, unrewarded_common, rewarded_rare, rewarded_common = np.asarray(stay).ravel()
     assert rewarded_common > 0.95
     assert rewarded_rare < rewarded_common - 0.2
@@ -136,8 +136,8 @@ def test_reference_returns_are_the_known_ones(name):
     for policy, known in row.known["return"].items():
         reference = row.references[policy]
         env = RevealTask(row.env, row.test.sample(jax.random.key(0))) if reference.reveals_task else row.env
-        result = returns(play(env, reference.agent(), 1000, tasks=row.test))
-        assert abs(result.mean() - known) < 4 * result.std() / np.sqrt(1000), policy
+        result = returns(play(env, reference.agent(), tasks=row.test))
+        assert abs(result.mean() - known) < 4 * result.std() / np.sqrt(NUM_TASKS), policy
 
 
 def test_known_optimum_without_reversals_is_exact():
@@ -156,12 +156,12 @@ def test_known_optimum_without_reversals_is_exact():
 
 def test_model_free_loses_to_model_based_and_the_oracle_is_best():
     env = TwoStep()
-    free = returns(play(env, ModelFreeWinStay(), 200)).mean()
-    based = returns(play(env, ModelBasedBayes(), 200)).mean()
-    trials = play(RevealTask(env, TASKS.sample(jax.random.key(0))), KnownGoodState(), 200)
+    free = returns(play(env, ModelFreeWinStay())).mean()
+    based = returns(play(env, ModelBasedBayes())).mean()
+    trials = play(RevealTask(env, TASKS.sample(jax.random.key(0))), KnownGoodState())
     assert 50 < free < based - 3 < returns(trials).mean() - 5
     good, counts = np.asarray(trials.tasks.good), summed_counts(trials)
-    assert float(counts.totals.sum()) == 200 * 99
+    assert float(counts.totals.sum()) == NUM_TASKS * 99
     assert float(counts.stays.sum()) == np.sum(good[:, 1:] == good[:, :-1])
 
 
@@ -171,7 +171,7 @@ def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match="stages=3"):
         TwoStep(stages=3)
     with pytest.raises(ValueError, match="reversal=-1"):
-        two_step_tasks(-1)
+        two_step_tasks(-1.0)
     with pytest.raises(ValueError, match="num_trials=50"):
         TwoStep(num_trials=50).reset(jax.random.key(0), TASKS.sample(jax.random.key(0)))
     with pytest.raises(ValueError, match="2 seeds"):

@@ -106,30 +106,25 @@ def test_finite_horizon_indices_of_short_horizons():
     ("agent", "expected"),
     [
         (Greedy(5), 6.6262),  # exact; with ties to the first arm it would be 6.570
-        (UCB1(5, 0.1), 6.654),
         (UCB1(5, 0.2), 6.640),
+        (Gittins(5, 10), 6.6600),  # the Bayes-optimal value, to which it comes close
     ],
 )
 def test_ten_pulls_on_five_arms_earn_the_known_return(agent, expected):
-    regret = independent_regret(agent, 10, 40_000)
-    assert abs(10 * 5 / 6 - regret - expected) < 4 * 0.007
-
-
-def test_gittins_is_close_to_the_optimum_of_ten_pulls():
-    regret = independent_regret(Gittins(5, 10), 10, 40_000)
-    assert abs(10 * 5 / 6 - regret - 6.6600) < 4 * 0.007
+    regret = independent_regret(agent, 10, 20_000)
+    assert abs(10 * 5 / 6 - regret - expected) < 4 * 0.01
 
 
 @pytest.mark.parametrize(
-    ("agent", "expected", "error"),
+    ("agent", "num_tasks", "expected", "error"),
     [
-        (Thompson(2), 2.79, 0.16),
-        (Gittins(2, 100), 1.748, 0.20),  # the Bayes-optimal regret; greedy has 2.7
-        (ApproximateGittins(2, 0.99), 1.77, 0.20),
+        (Thompson(2), 1500, 2.79, 0.23),
+        (Gittins(2, 100), 5000, 1.748, 0.16),  # the Bayes-optimal regret; greedy has 2.7
+        (ApproximateGittins(2, 0.99), 5000, 1.77, 0.16),
     ],
 )
-def test_a_hundred_pulls_on_two_arms_cost_the_known_regret(agent, expected, error):
-    assert abs(independent_regret(agent, 100, 3000) - expected) < error
+def test_a_hundred_pulls_on_two_arms_cost_the_known_regret(agent, num_tasks, expected, error):
+    assert abs(independent_regret(agent, 100, num_tasks) - expected) < error
 
 
 @pytest.mark.parametrize(
@@ -137,8 +132,7 @@ def test_a_hundred_pulls_on_two_arms_cost_the_known_regret(agent, expected, erro
     [
         (DependentGreedy(), bandits.dependent_bandits(0.1), 0.625, 0.06),
         (DependentGreedy(), bandits.uniform_dependent_bandits(), 1.221, 0.16),
-        (Thompson(2), bandits.dependent_bandits(0.1), 2.13, 0.08),
-        (DependentThompson(), bandits.uniform_dependent_bandits(), 2.10, 0.16),
+        (DependentThompson(), bandits.dependent_bandits(0.1), 1.23, 0.13),  # independent Thompson: 2.13
     ],
 )
 def test_dependent_arms_cost_the_known_regret(agent, tasks, expected, error):
@@ -155,9 +149,9 @@ def test_asking_first_earns_the_optimum_of_the_eleven_arms():
 
 def test_the_restless_filter_beats_counting_when_arms_drift_fast():
     env, tasks = bandits.RestlessBandit(), bandits.restless_bandits(0.1)
-    filtered = mean_regret(env, tasks, RestlessBayes((0.02, 0.1)), 1, 1000)
-    assert filtered == pytest.approx(5.57, abs=0.4)
-    assert mean_regret(env, tasks, UCB1(2, 0.2), 1, 500) > 9.0
+    filtered = mean_regret(env, tasks, RestlessBayes((0.02, 0.1)), 1, 300)
+    assert filtered == pytest.approx(5.57, abs=0.7)
+    assert mean_regret(env, tasks, UCB1(2, 0.2), 1, 300) > 9.0
 
 
 def test_the_restless_filter_moves_like_the_walk():
@@ -205,7 +199,7 @@ def test_gittins_is_greedy_beyond_its_horizon():
 
 @pytest.mark.parametrize(
     "agent",
-    [Greedy(5), EpsilonGreedy(5), UCB1(5), Thompson(5), Gittins(5, 6), ApproximateGittins(5)],
+    [EpsilonGreedy(5), Thompson(5), Gittins(5, 6)],
     ids=lambda agent: type(agent).__name__,
 )
 def test_a_trial_is_a_function_of_its_key_and_counts_every_pull(agent):

@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -78,7 +79,7 @@ def test_agents_score_what_is_known(obs):
         "random": (env, Random(env.spec), [-1.16] * 4),
         "posterior_sampling": (env, PosteriorSampling(env, goals.tasks.goal), [0.45, 2.23, 3.77, 5.16]),
         "bayes_optimal": (env, bayes_optimal(env, goals, 4), [4.0, 11.0714, 11.0714, 11.0714]),
-        "oracle": (RevealTask(env, goals.take(np.asarray(0))), Oracle(env), [11.0714] * 4),
+        "oracle": (RevealTask(env, goals.take(jnp.asarray(0))), Oracle(env), [11.0714] * 4),
     }
     for name, (played, agent, expected) in agents.items():
         mean, error = curve(played, agent)

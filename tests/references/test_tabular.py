@@ -12,6 +12,7 @@ from innerloop.envs.wrappers import RevealTask
 from innerloop.references.generic import Random
 from innerloop.references.tabular import (
     OptimalPolicy,
+    RandomWalkBayes,
     beb,
     greedy,
     psrl,
@@ -24,15 +25,21 @@ NUM_TASKS = 1000
 SHAPE = (10, 5, 10)
 
 
-def total_reward(agent, num_episodes, env=None, tasks=None, key=0):
-    """Mean total reward of a trial, its standard error, and the mean of each episode."""
-    env, tasks = env or TabularMDP(10, 5), tasks or random_mdps()
-    collector = JaxCollector(env, tasks, NUM_TASKS, num_episodes)
-    key = jax.random.key(key)
-    play = jax.jit(lambda key: collector.collect(key, agent, collector.init(key, agent))[0].transitions)
-    rewards = np.asarray(play(key).next_timestep.reward)
-    totals = rewards.sum(axis=(1, 2, 3))
-    return totals.mean(), totals.std() / np.sqrt(NUM_TASKS), rewards.sum(axis=(2, 3)).mean(axis=0)
+def play(agent, num_episodes, env=None, tasks=None):
+    """Rewards of all trials as `[task episode]`; `agent` maps a float to an agent, so that it is compiled only once."""
+    collector = JaxCollector(env or TabularMDP(10, 5), tasks or random_mdps(), NUM_TASKS, num_episodes)
+
+    @jax.jit
+    def run(value):
+        key = jax.random.key(0)
+        trials, _ = collector.collect(key, agent(value), collector.init(key, agent(value)))
+        return trials.transitions.next_timestep.reward.sum(axis=(2, 3))
+
+    return lambda value: np.asarray(run(jnp.asarray(value)))
+
+
+def assert_mean(totals, expected, expected_error):
+    assert abs(totals.mean() - expected) < 4 * np.hypot(totals.std() / np.sqrt(len(totals)), expected_error)
 
 
 def test_value_iteration_against_all_policies():
@@ -83,40 +90,43 @@ def test_statistics_count_what_happened():
     assert counts.sum() == 8
 
 
-# Totals over 10 episodes that an independent NumPy simulation gave (2000 tasks, standard error 0.6), REFERENCES of RL²;
-# the two with prior mean 0 are also the published columns (138.1, and 134.8 with other ties).
-@pytest.mark.parametrize(
-    ("agent", "expected"),
-    [
-        (psrl(*SHAPE), 133.4),
-        (psrl(*SHAPE, prior_mean=0.0), 138.0),
-        (greedy(*SHAPE), 154.2),
-        (greedy(*SHAPE, prior_mean=0.0), 137.1),
-        (Random(TabularMDP(10, 5).spec), 100.0),
-    ],
-    ids=["psrl", "psrl-prior-0", "greedy", "greedy-prior-0", "random"],
-)
-def test_agents_score_what_is_known(agent, expected):
-    mean, error, _ = total_reward(agent, 10)
-    assert abs(mean - expected) < 4 * np.hypot(error, 0.6)
+# Totals over 10 episodes from an independent NumPy simulation (2000 tasks, standard error 0.6). Those with prior mean 0
+# are also what the RL² paper prints: 138.1, and 134.8 with ties broken differently.
+@pytest.mark.parametrize(("agent", "prior_0", "prior_1"), [(psrl, 138.0, 133.4), (greedy, 137.1, 154.2)])
+def test_agents_score_what_is_known(agent, prior_0, prior_1):
+    run = play(lambda prior_mean: agent(*SHAPE, prior_mean=prior_mean), 10)
+    assert_mean(run(0.0).sum(axis=1), prior_0, 0.6)
+    assert_mean(run(1.0).sum(axis=1), prior_1, 0.6)
+
+
+def test_a_bonus_beats_greedy():
+    run = play(lambda bonus: beb(*SHAPE, bonus=bonus), 10)
+    gain = run(0.5).sum(axis=1) - run(0.0).sum(axis=1)
+    assert_mean(gain, 157.0 - 154.5, 0.2)  # 40 000 other tasks
+    assert gain.mean() > 4 * gain.std() / np.sqrt(NUM_TASKS)
 
 
 def test_optimal_policy_earns_its_value():
     env, tasks = TabularMDP(10, 5), random_mdps()
-    mean, error, curve = total_reward(OptimalPolicy(*SHAPE), 3, RevealTask(env, tasks.sample(jax.random.key(0))))
-    assert abs(mean / 3 - 21.83) < 4 * np.hypot(error / 3, 0.04)
-    assert np.ptp(curve) < 1.0
-    drawn = sample_tasks(tasks, jax.random.split(jax.random.key(0))[0], NUM_TASKS)
-    transitions = jnp.diff(drawn.cumulative, axis=-1, prepend=0.0)
-    values = jax.vmap(lambda r, p: value_iteration(r, p, 10)[0, 0].max())(drawn.mean_reward, transitions)
-    noise = np.sqrt(10 / 3 / NUM_TASKS)  # 10 steps of unit noise, 3 episodes, and about as much from the transitions
-    assert abs(mean / 3 - values.mean()) < 6 * noise
+    revealed = RevealTask(env, jax.jit(tasks.sample)(jax.random.key(0)))
+    returns = play(lambda _: OptimalPolicy(*SHAPE), 2, revealed, tasks)(0.0)
+    drawn = jax.jit(lambda key: sample_tasks(tasks, key, NUM_TASKS))(jax.random.split(jax.random.key(0))[0])
+
+    def value(task):
+        return value_iteration(task.mean_reward, jnp.diff(task.cumulative, axis=-1, prepend=0.0), 10)[0, 0].max()
+
+    values = np.asarray(jax.jit(jax.vmap(value))(drawn))
+    assert_mean(values, 21.83, 0.04)
+    for surplus in (returns - values[:, None]).T:
+        assert_mean(surplus, 0.0, 0.0)
 
 
-def test_a_bonus_explores_and_greedy_does_not():
-    env, tasks = random_walk_env(), random_walks()
-    _, _, stuck = total_reward(greedy(7, 2, 10, prior_mean=0.0), 4, env, tasks)
-    _, _, curious = total_reward(beb(7, 2, 10, bonus=2.0, prior_mean=0.0), 4, env, tasks)
-    # An end pays 7 steps of a uniform amount: 3.5 without comparing the ends, 14/3 with.
-    assert abs(stuck[-1] - 3.5) < 0.35
-    assert abs(curious[-1] - 14 / 3) < 0.3
+@pytest.mark.parametrize(("num_episodes", "value"), [(1, 3.5), (2, 8.0), (3, 12.4328)])
+def test_bayes_optimal_random_walk_earns_its_exact_value(num_episodes, value):
+    """7 paid steps an episode. Two episodes: 1/2 + E[max(u, 1/2)] = 1/2 + 5/8, three: by the integral over u."""
+    n = num_episodes - 1
+    c = np.sqrt(n) / (np.sqrt(n) + 1)
+    exact = 7 * (0.5 + n * c / 2 + (n - 1) * c**3 / 6 + n * (1 - c**2) / 2)
+    run = play(lambda _: RandomWalkBayes(7, num_episodes), num_episodes, random_walk_env(), random_walks())
+    assert_mean(run(0.0).sum(axis=1), exact, 0.0)
+    assert abs(exact - value) < 1e-3

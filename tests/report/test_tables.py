@@ -65,10 +65,17 @@ def test_seeds_and_machine_are_listed():
 
 
 def test_our_speed_comes_from_the_result_file():
-    peers = {"measured": "there", "rows": [{"workload": "w", "what": "x", "library": "y", "steps_per_second": 815}]}
-    ours = {"id": "rl2-speed", "details": {"w": {"steps_per_second": 123456.0, "compile_seconds": 3.25}}}
-    assert "| 815 | – | – | – |" in _tables.peers_table(peers, [])
-    assert "| 815 | – | 0.123 M | 3.25 |" in _tables.peers_table(peers, [ours])
+    peers = {
+        "measured": "there",
+        "rows": [{"what": "x", "library": "y", "steps_per_second": 815, "same": "a", "large": "b"}],
+    }
+    row = {"benchmark": "z", "compile_seconds": 3.25, "peak_memory_mib": 512, "share_of_matrix_rate": 0.125}
+    rows = [row | {"name": "a", "steps_per_second": 99_000}, row | {"name": "b", "steps_per_second": 123_456}]
+    ours = {"id": "rl2-speed", "rows": rows}
+    assert "| 815 | – | – | – | – |" in _tables.peers_table(peers, [])
+    assert "| 815 | – | 99,000 | 123,456 | 3.25 |" in _tables.peers_table(peers, [ours])
+    assert "| `a` | `z` | 99,000 | 3.25 | 512 | 12.5% |" in _tables.speed_table([ours])
+    assert "rl2-speed" not in _tables.results_table([ours, RESULT])
 
 
 def test_fill_replaces_what_stands_between_markers():

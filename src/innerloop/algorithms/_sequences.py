@@ -70,6 +70,7 @@ def values_after(key: Key, agent: Agent, sequence: Sequences) -> Float[Array, " 
 def bootstrap_value(key: Key, agent: Agent, sequence: Sequences) -> Float[Array, ""]:
     """The value of what follows the sequence, in normalised units."""
     _, last = replay(key, agent, sequence)
+    assert sequence.following is not None
     return agent.act(key, last, sequence.following)[1].value
 
 
@@ -109,7 +110,7 @@ class Moments(NamedTuple):
 
     mean: Float[Array, ""]
     variance: Float[Array, ""]
-    count: Float[Array, ""]
+    count: Float[Array, ""]  # type: ignore[assignment]
 
     @classmethod
     def start(cls) -> "Moments":

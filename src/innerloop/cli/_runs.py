@@ -44,7 +44,7 @@ class EvaluateOptions:
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """Compare evaluated runs of a benchmark: a table, and curve.png and curve.html in one picture.
+    """Compare evaluated runs of a benchmark: a table, curve.png and curve.html with all of them, and learning.png.
 
     Runs that differ only in their seed become one curve.
     """
@@ -94,7 +94,7 @@ def report_command(arguments: list[str]) -> int:
     from innerloop._run import RunConfig
     from innerloop.benchmarks import benchmark
     from innerloop.cli._tables import console, curves_table, known_values
-    from innerloop.report import html_curve, plot_curve
+    from innerloop.report import html_curve, plot_curve, plot_learning
 
     configs = [RunConfig.read(run) for run in options.runs]
     names = sorted({config.benchmark for config in configs})
@@ -108,7 +108,8 @@ def report_command(arguments: list[str]) -> int:
     out = options.out or options.runs[0]
     plot_curve(curves, out / "curve.png", title, references=references)
     html_curve(curves, out / "curve.html", title, references=references)
-    print(f"pictures: {out / 'curve.png'}, {out / 'curve.html'}")
+    plot_learning(options.runs, out / "learning.png", title)
+    print(f"pictures: {out / 'curve.png'}, {out / 'curve.html'}, {out / 'learning.png'}")
     return 0
 
 

@@ -5,7 +5,7 @@ al. 2016 (section 3.1.2); `InformativeBandit` is the latter's eleven-armed task 
 one (3.1.4). Only in the restless one does a pull count within its task, so there an episode is the whole trial.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -71,7 +71,7 @@ class InformativeBandit(Env):
 
     spec: EnvSpec
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.spec = EnvSpec(Discrete(1), Discrete(NUM_CANDIDATES + 1), max_steps=1)
 
     def reset(self, key: Key, task: BanditTask) -> tuple[NoState, TimeStep]:
@@ -171,7 +171,8 @@ def regret(trials: Trials) -> Float[Array, ""]:
     Free of the reward's own noise. For bandits without and with drift (then the best arm is that of the pull).
     """
     actions = trials.transitions.action
-    means = jnp.broadcast_to(trials.tasks.means, (*actions.shape, trials.tasks.means.shape[-1]))
+    task: Any = trials.tasks
+    means = jnp.broadcast_to(task.means, (*actions.shape, task.means.shape[-1]))
     chosen = jnp.take_along_axis(means, actions[..., None], axis=-1)[..., 0]
     lost = jnp.max(means, axis=-1) - chosen
     return jnp.sum(lost * trials.transitions.valid.astype(jnp.float32))

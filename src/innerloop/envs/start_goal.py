@@ -5,7 +5,7 @@ a search, the later ones should take the shortest path. Distances come with the 
 """
 
 import functools
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -154,8 +154,8 @@ def placements(size: int) -> Finite:
     x, y = cells % size, cells // size
     distance = np.abs(x[None] - x[goal][:, None]) + np.abs(y[None] - y[goal][:, None])
     walls = np.zeros(distance.shape, bool)
-    start, goal, distance = (jnp.asarray(array, jnp.int32) for array in (start, goal, distance))
-    return Finite(StartGoalTask(start, goal, jnp.asarray(walls), distance))
+    integers = [jnp.asarray(array, jnp.int32) for array in (start, goal, distance)]
+    return Finite(StartGoalTask(integers[0], integers[1], jnp.asarray(walls), integers[2]))
 
 
 class Doors(NamedTuple):
@@ -181,7 +181,7 @@ def _doors(size: int) -> Doors:
 def _spanning_tree(weights: Float[Array, " doors"], doors: Doors) -> Bool[Array, " doors"]:
     """The doors of the lightest tree that joins all rooms (Prim 1957)."""
 
-    def grow(_: int, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+    def grow(_: Int[Array, ""], carry: tuple[Array, Array]) -> tuple[Array, Array]:
         inside, is_open = carry
         crossing = inside[doors.first] ^ inside[doors.second]
         door = jnp.argmin(jnp.where(crossing, weights, jnp.inf))
@@ -271,7 +271,8 @@ def last_episode_steps(trials: Trials) -> Float[Array, ""]:
 
 def shortest_path(trials: Trials) -> Float[Array, ""]:
     """Fewest steps from start to goal."""
-    return trials.tasks.distance[trials.tasks.start].astype(jnp.float32)
+    task: Any = trials.tasks
+    return task.distance[task.start].astype(jnp.float32)
 
 
 def last_over_shortest(trials: Trials) -> Float[Array, ""]:

@@ -308,7 +308,7 @@ class Option(NamedTuple):
 
     mean: float
     value: float
-    count: int
+    count: int  # type: ignore[assignment]
 
 
 def _value(num_arms: int, num_pulls: int, pick: Callable[[list[Option]], float]) -> float:

@@ -6,7 +6,7 @@ value is a sum over goals of what the first visit of each is worth, and an A* se
 
 import heapq
 import itertools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -98,7 +98,7 @@ def optimal_search(env: GridNavi, goals: Finite, num_episodes: int, max_nodes: i
     cells = frozenset((int(x), int(y)) for x, y in np.asarray(goals.tasks.goal))
     counter = itertools.count()
     queue = [(0.0, 0, next(counter), Node(0.0, 0, (0, 0), cells, ()))]
-    seen = set()
+    seen: set[tuple[Any, ...]] = set()
     while len(seen) < max_nodes:
         *_, node = heapq.heappop(queue)
         if node.time == num_episodes * env.spec.max_steps:

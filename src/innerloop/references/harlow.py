@@ -60,7 +60,7 @@ class WinStayLoseShift1D(Agent):
     spec: EnvSpec
     episodes_per_adapt: int = eqx.field(static=True, default=1)
 
-    def _field(self, obs: Float[Array, " features"]) -> Float[Array, "cells features"]:
+    def _field(self, obs: Float[Array, " features"]) -> Float[Array, "cells channels"]:
         return obs.reshape(2 * REACH + 1, -1)
 
     def init(self, key: Key) -> LastChoice:

@@ -107,7 +107,7 @@ class TabularPlanner(Agent):
         return self._plan(key, memory.reward_sum + reward_sum, memory.counts + counts)
 
 
-def psrl(num_states: int, num_actions: int, horizon: int, prior_mean: float = 1.0) -> TabularPlanner:
+def psrl(num_states: int, num_actions: int, horizon: int, prior_mean: float | Float[Array, ""] = 1.0) -> TabularPlanner:
     """Posterior sampling (Strens 2000; Osband et al. 2013): plan for one MDP drawn from the posterior."""
 
     def model(key: Key, reward_sum: Array, counts: Array) -> tuple[Array, Array]:
@@ -119,7 +119,13 @@ def psrl(num_states: int, num_actions: int, horizon: int, prior_mean: float = 1.
     return TabularPlanner(num_states, num_actions, horizon, model)
 
 
-def beb(num_states: int, num_actions: int, horizon: int, bonus: float = 1.0, prior_mean: float = 1.0) -> TabularPlanner:
+def beb(
+    num_states: int,
+    num_actions: int,
+    horizon: int,
+    bonus: float | Float[Array, ""] = 1.0,
+    prior_mean: float | Float[Array, ""] = 1.0,
+) -> TabularPlanner:
     """Plan for the posterior mean with `bonus / (1 + visits)` added to every reward (Kolter and Ng 2009)."""
 
     def model(key: Key, reward_sum: Array, counts: Array) -> tuple[Array, Array]:
@@ -130,7 +136,9 @@ def beb(num_states: int, num_actions: int, horizon: int, bonus: float = 1.0, pri
     return TabularPlanner(num_states, num_actions, horizon, model)
 
 
-def greedy(num_states: int, num_actions: int, horizon: int, prior_mean: float = 1.0) -> TabularPlanner:
+def greedy(
+    num_states: int, num_actions: int, horizon: int, prior_mean: float | Float[Array, ""] = 1.0
+) -> TabularPlanner:
     """Plan for the posterior mean."""
     return beb(num_states, num_actions, horizon, bonus=0.0, prior_mean=prior_mean)
 
@@ -166,3 +174,44 @@ class OptimalPolicy(Agent):
 
     def adapt(self, key: Key, memory: OptimalMemory, episodes: Transition) -> OptimalMemory:
         return memory
+
+
+# --- the random walk -------------------------------------------------------------------------------------------------
+
+
+class Ends(NamedTuple):
+    """What the left and the right end pay (-1: unknown), the end to go to (0 or 1), and the episodes left to play."""
+
+    pay: Float[Array, "2"]
+    side: Int[Array, ""]
+    num_left: Int[Array, ""]
+
+
+class RandomWalkBayes(Agent):
+    """Bayes-optimal for `random_walks` without slips, in a trial of `num_episodes`.
+
+    Go to one end. With n episodes left and an end known to pay u, the other is worth a visit if
+    1/2 + (n - 1) E[max(u, U)] > n u for U uniform, that is if u < sqrt(n) / (sqrt(n) + 1). Then go to the better one.
+    """
+
+    num_states: int = eqx.field(static=True)
+    num_episodes: int = eqx.field(static=True)
+    episodes_per_adapt: int = eqx.field(static=True, default=1)
+
+    def init(self, key: Key) -> Ends:
+        side = jax.random.randint(key, (), 0, 2)
+        return Ends(jnp.full((2,), -1.0), side, jnp.asarray(self.num_episodes, jnp.int32))
+
+    def act(self, key: Key, memory: Ends, timestep: TimeStep) -> tuple[Array, NoExtras]:
+        return memory.side, NoExtras()
+
+    def observe(self, key: Key, memory: Ends, transition: Transition) -> Ends:
+        at_end = transition.timestep.obs == jnp.array([0, self.num_states - 1])
+        return memory._replace(pay=jnp.where(at_end, transition.next_timestep.reward, memory.pay))
+
+    def adapt(self, key: Key, memory: Ends, episodes: Transition) -> Ends:
+        num_left = memory.num_left - 1
+        root = jnp.sqrt(num_left.astype(jnp.float32))
+        curious = (memory.pay.min() < 0.0) & (memory.pay.max() < root / (root + 1.0))
+        side = jnp.where(curious, 1 - memory.side, jnp.argmax(memory.pay).astype(jnp.int32))
+        return Ends(memory.pay, side, num_left)

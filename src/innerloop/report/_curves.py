@@ -1,5 +1,6 @@
 """Adaptation curves as pictures: the return of each episode of a trial, as an image and as a self-contained page."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,11 +48,9 @@ def plot_curve(
     else:
         for style in styles:
             _draw_line(axes, style)
-        _finish_lines(figure, axes)
+        _finish_lines(axes)
     axes.set_ylabel("return")
-    axes.set_title(title, loc="left", fontweight="bold")
-    decorate(axes)
-    figure.supxlabel(caption([*curves, *references]), fontsize=7.5, color="0.35", x=0.02, ha="left")
+    decorate(figure, axes, title, caption([*curves, *references]))
     save(figure, path)
 
 
@@ -64,15 +63,16 @@ def html_curve(
     figure = go.Figure()
     for style in styles:
         figure.add_traces(_traces(style) if longest > 1 else [_point(style)])
-    text = caption([*curves, *references]).replace("\n", "<br>")
+    text = wrapped(caption([*curves, *references]), 150).replace("\n", "<br>")
+    heading = textwrap.fill(title, 80).replace("\n", "<br>")
     figure.update_layout(
         title={
-            "text": f"<b>{title}</b>",
+            "text": f"<b>{heading}</b>",
             "subtitle": {"text": text, "font": {"size": 12}},
             "yref": "paper",
             "y": 1.0,
             "yanchor": "bottom",
-            "pad": {"b": 44 + 16 * text.count("<br>")},
+            "pad": {"b": 44 + 16 * text.count("<br>") + 20 * heading.count("<br>")},
         },
         template="plotly_white",
         font={"family": "system-ui, sans-serif", "size": 15},
@@ -82,7 +82,7 @@ def html_curve(
             "dtick": 1 if longest <= MOST_MARKERS else None,
         },
         yaxis={"title": "return"},
-        margin={"t": 110 + 18 * text.count("<br>")},
+        margin={"t": 110 + 18 * text.count("<br>") + 46 * heading.count("<br>")},
     )
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.write_html(path, include_plotlyjs=True, config={"displaylogo": False}, default_height="95vh")
@@ -108,11 +108,18 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def decorate(axes: Axes) -> None:
-    """The look that all pictures share."""
+def decorate(figure: Figure, axes: Axes, title: str, below: str) -> None:
+    """The look that all pictures share: title above, names at the ends of lines, what was measured below."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
+    figure.suptitle(textwrap.fill(title, 78), x=0.02, ha="left", fontsize=11, fontweight="bold")
+    figure.supxlabel(wrapped(below, 118), x=0.02, ha="left", fontsize=7.5, color="0.35")
+
+
+def wrapped(text: str, width: int) -> str:
+    """Lines of at most `width` letters."""
+    return "\n".join(textwrap.fill(line, width, subsequent_indent="    ") for line in text.splitlines())
 
 
 def save(figure: Figure, path: str | Path) -> None:
@@ -121,11 +128,39 @@ def save(figure: Figure, path: str | Path) -> None:
     figure.savefig(path)
 
 
-def side_legend(figure: Figure, axes: Axes) -> None:
-    """Names beside the picture, from the highest last value to the lowest."""
+def name_lines(axes: Axes) -> None:
+    """Write the names of lines beside their ends, as far apart as they must be to be read."""
+    axes.margins(x=0.02)
     lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
-    lines.sort(key=lambda line: -float(np.asarray(line.get_ydata())[-1]))
-    figure.legend(handles=lines, loc="outside right upper", frameon=False, fontsize=9)
+    ends = [(float(np.asarray(line.get_xdata())[-1]), float(np.asarray(line.get_ydata())[-1])) for line in lines]
+    low, high = axes.get_ylim()
+    heights = spread([(y - low) / (high - low) for _, y in ends], gap=0.052)
+    for line, end, height in zip(lines, ends, heights, strict=True):
+        colour = line.get_color()
+        axes.annotate(
+            str(line.get_label()),
+            end,
+            (1.05, height),
+            textcoords="axes fraction",
+            va="center",
+            color=colour,
+            fontsize=9,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 3},
+            annotation_clip=False,
+        )
+
+
+def spread(heights: Sequence[float], gap: float) -> list[float]:
+    """The heights, moved as little as need be to lie at least `gap` apart and not above 1."""
+    order = sorted(range(len(heights)), key=lambda i: heights[i])
+    moved = [heights[i] for i in order]
+    for i in range(1, len(moved)):
+        moved[i] = max(moved[i], moved[i - 1] + gap)
+    limit = 1.0
+    for i in reversed(range(len(moved))):
+        moved[i] = min(moved[i], limit)
+        limit = moved[i] - gap
+    return [height for _, height in sorted(zip(order, moved, strict=True))]
 
 
 def _styles(curves: Sequence[AdaptationCurve], references: Sequence[AdaptationCurve]) -> list[Style]:
@@ -145,21 +180,28 @@ def _draw_line(axes: Axes, style: Style) -> None:
     episodes = np.arange(1, curve.num_episodes + 1)
     low, high = curve.interval().T
     marker = "" if is_reference or curve.num_episodes > MOST_MARKERS else "o"
-    axes.fill_between(episodes, low, high, color=colour, alpha=0.1 if is_reference else 0.2, linewidth=0)
+    axes.fill_between(episodes, low, high, color=colour, alpha=0.06 if is_reference else 0.2, linewidth=0)
     if _shows_seeds(curve):
         axes.plot(episodes, curve.returns.mean(axis=1).T, color=colour, linewidth=0.6, alpha=0.5)
     axes.plot(
-        episodes, curve.per_episode(), color=colour, linestyle=dash, marker=marker, markersize=4,
-        linewidth=1.4 if is_reference else 2.0, zorder=3 - is_reference, label=curve.label,
-    )  # fmt: skip
+        episodes,
+        curve.per_episode(),
+        color=colour,
+        linestyle=dash,
+        marker=marker,
+        markersize=4,
+        linewidth=1.4 if is_reference else 2.0,
+        zorder=3 - is_reference,
+        label=curve.label,
+    )
 
 
-def _finish_lines(figure: Figure, axes: Axes) -> None:
+def _finish_lines(axes: Axes) -> None:
     low, high = axes.dataLim.intervalx
     inner = [tick for tick in MaxNLocator(9, integer=True).tick_values(low, high) if low < tick <= high]
     axes.set_xticks([low, *(tick for tick in inner if tick - low > (high - low) / 30)])
     axes.set_xlabel("episode of the trial")
-    side_legend(figure, axes)
+    name_lines(axes)
 
 
 def _draw_points(axes: Axes, styles: Sequence[Style]) -> None:
@@ -178,19 +220,28 @@ def _traces(style: Style) -> list[go.Scatter]:
     mean, (low, high) = curve.per_episode(), curve.interval().T
     silent: dict[str, Any] = {"showlegend": False, "hoverinfo": "skip", "legendgroup": curve.label}
     band = go.Scatter(
-        x=episodes + episodes[::-1], y=[*high, *low[::-1]], fill="toself", fillcolor=colour, opacity=0.15,
-        line={"width": 0}, mode="lines", **silent,
-    )  # fmt: skip
+        x=episodes + episodes[::-1],
+        y=[*high, *low[::-1]],
+        fill="toself",
+        fillcolor=colour,
+        opacity=0.06 if is_reference else 0.15,
+        line={"width": 0},
+        mode="lines",
+        **silent,
+    )
     seeds = [
         go.Scatter(x=episodes, y=list(row), mode="lines", line={"color": colour, "width": 0.8}, opacity=0.5, **silent)
         for row in (curve.returns.mean(axis=1) if _shows_seeds(curve) else [])
     ]
     line = go.Scatter(
-        x=episodes, y=list(mean),
+        x=episodes,
+        y=list(mean),
         mode="lines" if is_reference or curve.num_episodes > MOST_MARKERS else "lines+markers",
-        name=curve.label, legendgroup=curve.label, hovertemplate="%{y:.3f}",
+        name=curve.label,
+        legendgroup=curve.label,
+        hovertemplate="%{y:.3f}",
         line={"color": colour, "dash": PLOTLY_DASHES[dash], "width": 1.8 if is_reference else 2.5},
-    )  # fmt: skip
+    )
     return [band, *seeds, line]
 
 
@@ -198,6 +249,12 @@ def _point(style: Style) -> go.Scatter:
     """The mean return of trials of one episode, over the name of the curve."""
     (mean,), ((low, high),) = style.curve.per_episode(), style.curve.interval()
     return go.Scatter(
-        x=[style.curve.label], y=[mean], mode="markers", marker={"color": style.colour, "size": 9}, showlegend=False,
-        name=style.curve.label, error_y={"array": [high - mean], "arrayminus": [mean - low]}, hovertemplate="%{y:.3f}",
-    )  # fmt: skip
+        x=[style.curve.label],
+        y=[mean],
+        mode="markers",
+        marker={"color": style.colour, "size": 9},
+        showlegend=False,
+        name=style.curve.label,
+        error_y={"array": [high - mean], "arrayminus": [mean - low]},
+        hovertemplate="%{y:.3f}",
+    )

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from innerloop._callbacks import read_metrics
-from innerloop.report._curves import COLOURS, count, decorate, save, side_legend
+from innerloop.report._curves import COLOURS, count, decorate, name_lines, save
 
 
 class Run(NamedTuple):
@@ -41,12 +42,11 @@ def plot_learning(folders: Sequence[str | Path], path: str | Path, title: str = 
         _draw(axes, run, "test/trial_return", colour, "o", None)
         axes.set_ylabel("return of a trial" if name == "trial_return" else "reward of a step")
     axes.set_xlabel("environment steps of one agent")
-    axes.set_title(title, loc="left", fontweight="bold")
-    decorate(axes)
-    side_legend(figure, axes)
+    axes.xaxis.set_major_formatter(EngFormatter())
+    name_lines(axes)
     seeds = "; ".join(f"{run.label}: {count(run.num_seeds, 'seed')}" for run in runs)
-    text = f"Lines: training tasks; dots: held-out tasks; sampled actions. Mean over seeds; band: all seeds.\n{seeds}"
-    figure.supxlabel(text, fontsize=7.5, color="0.35", x=0.02, ha="left")
+    text = "Lines: training tasks; dots: held-out tasks; sampled actions. Mean over seeds; band: all seeds."
+    decorate(figure, axes, title, f"{text}\n{seeds}")
     save(figure, path)
 
 

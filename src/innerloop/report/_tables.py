@@ -38,6 +38,7 @@ def verdict(result: Result) -> str:
 
 def results_table(results: Sequence[Result]) -> str:
     """One row for each result: what was measured, on how much, against which bar."""
+    results = [result for result in results if "value" in result]
     if not results:
         return "*No result has been measured yet.*"
     rows = [
@@ -95,23 +96,35 @@ def seeds_table(results: Sequence[Result]) -> str:
 
 
 def peers_table(peers: Mapping[str, Any], results: Sequence[Result]) -> str:
-    """Speed of today's libraries, and ours where `rl2-speed` measured the same workload."""
-    details = next((result.get("details") or {} for result in results if result["id"] == "rl2-speed"), {})
+    """Speed of today's libraries, and ours where `rl2-speed` measured the same work with the same or larger batches."""
+    ours = {row["name"]: row for row in _speed_rows(results)}
     rows = []
     for row in peers["rows"]:
-        ours = details.get(row["workload"]) or {}
-        rows.append(
-            [
-                row["what"],
-                row["library"],
-                _number(row.get("steps_per_second")),
-                _number(row.get("compile_seconds")),
-                _number(ours.get("steps_per_second")),
-                _number(ours.get("compile_seconds")),
-            ]
-        )
-    head = ["work", "library", "its env steps/s", "its compile s", "innerloop env steps/s", "innerloop compile s"]
-    return f"{_table(head, rows)}\n\nTheir figures were measured {peers['measured']}."
+        same, large = (ours.get(row.get(kind), {}) for kind in ("same", "large"))
+        theirs = [_number(row.get(name)) for name in ("steps_per_second", "compile_seconds")]
+        here = [
+            _number(x)
+            for x in (same.get("steps_per_second"), large.get("steps_per_second"), same.get("compile_seconds"))
+        ]
+        rows.append([row["what"], row["library"], *theirs, *here])
+    head = ["work", "library", "its env steps/s", "its compile s"]
+    head += ["innerloop env steps/s, same batch", "large batch", "innerloop compile s"]
+    return f"{_table(head, rows)}\n\nFigures of other libraries were measured {peers['measured']}."
+
+
+def speed_table(results: Sequence[Result]) -> str:
+    """Every row of `rl2-speed`."""
+    rows = _speed_rows(results)
+    if not rows:
+        return "*Not measured yet.*"
+    head = ["workload", "benchmark", "env steps/s", "compile s", "peak memory MiB", "share of the matrix-product rate"]
+    names = ("steps_per_second", "compile_seconds", "peak_memory_mib")
+    cells = [[f"`{row['name']}`", f"`{row['benchmark']}`", *(_number(row.get(name)) for name in names)] for row in rows]
+    return _table(head, [[*cell, f"{row['share_of_matrix_rate']:.1%}"] for cell, row in zip(cells, rows, strict=True)])
+
+
+def _speed_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
+    return next((result["rows"] for result in results if result["id"] == "rl2-speed"), [])
 
 
 def methods_table() -> str:
@@ -121,7 +134,7 @@ def methods_table() -> str:
 
 
 def benchmarks_table(*prefixes: str) -> str:
-    """Benchmarks whose name starts with one of `prefixes`, with references; without prefixes all, with their sources."""
+    """Benchmarks whose name starts with one of `prefixes`, with references; without prefixes all, with sources."""
     rows = []
     for row in (benchmark(name) for name in REGISTRY if name.startswith(prefixes or "")):
         trial = f"{row.num_episodes} × {row.env.spec.max_steps}"
@@ -148,6 +161,7 @@ def render(root: Path) -> dict[str, Callable[..., str]]:
         "results": lambda: results_table(results),
         "seeds": lambda: seeds_table(results),
         "peers": lambda: peers_table(json.loads((root / "benchmarks" / "peers.json").read_text()), results),
+        "speed": lambda: speed_table(results),
         "methods": methods_table,
         "benchmarks": benchmarks_table,
     }
@@ -191,15 +205,15 @@ def _value(result: Result) -> str:
     return value if result.get("low") is None or result.get("high") is None else f"{value} [{low}, {high}]"
 
 
-def _number(value: float | None) -> str:
+def _number(value: float | int | None) -> str:
     if value is None:
         return "–"
-    if abs(value) >= 1e5:
+    if abs(value) >= 1e6:
         return f"{value / 1e6:.3g} M"
     return f"{value:,.0f}" if abs(value) >= 1e3 or float(value).is_integer() else f"{value:.4g}"
 
 
-def _duration(seconds: float | None) -> str:
+def _duration(seconds: float | int | None) -> str:
     if seconds is None:
         return "–"
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

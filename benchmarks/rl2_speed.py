@@ -1,0 +1,150 @@
+"""How fast RL² trains here: steady env steps/s, compile seconds, peak memory, and the share of the machine's own rate.
+
+    python benchmarks/rl2_speed.py            # all rows, each in a process of its own; writes results/rl2-speed.json
+    python benchmarks/rl2_speed.py gru-64     # one row, printed as JSON
+
+Rows named after a peer use that peer's workload (batch, episodes, epochs); the figure they are held against was
+measured with the peer's own code on a machine of this kind.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+RESULT = Path(__file__).parent / "results" / "rl2-speed.json"
+SECONDS = 15.0
+"""How long each row is timed, after compilation and one warm-up."""
+
+
+def rows() -> dict[str, dict[str, Any]]:
+    """Workloads by name: benchmark, settings, and the peer's rate if there is one."""
+    from innerloop.algorithms._on_policy import OnPolicy
+    from innerloop.algorithms.memoryless import Memoryless
+    from innerloop.algorithms.rl2 import RL2
+
+    ours = OnPolicy(num_tasks=1024, num_epochs=2, num_minibatches=4)
+    found: dict[str, dict[str, Any]] = {
+        f"gru-{size}": {"benchmark": "bandit-n100-k10", "settings": RL2(hidden_size=size, training=ours)}
+        for size in (32, 64, 128, 256)
+    }
+    garage = OnPolicy(num_tasks=10, num_epochs=10, num_minibatches=1)
+    varibad = OnPolicy(num_tasks=16, num_epochs=2, num_minibatches=4)
+    cartpole = OnPolicy(num_tasks=4, num_epochs=4, num_minibatches=4, stream_steps=128, across_episodes=False)
+    found["point-env-as-garage"] = {
+        "benchmark": "point-env",
+        "settings": RL2(training=garage),
+        "peer": {"name": "garage 2021.3.0 RL²-PPO", "steps_per_second": 815, "target": 100},
+    }
+    found["point-env-large-batch"] = found["point-env-as-garage"] | {
+        "settings": RL2(training=replace(garage, num_tasks=640, num_minibatches=4)),
+    }
+    found["gridnavi-as-varibad-rl2"] = {
+        "benchmark": "gridnavi",
+        "settings": RL2(training=varibad),
+        "peer": {"name": "VariBAD repository, RL² configuration", "steps_per_second": 386, "target": 100},
+    }
+    found["gridnavi-large-batch"] = found["gridnavi-as-varibad-rl2"] | {
+        "settings": RL2(training=replace(varibad, num_tasks=1024)),
+    }
+    found["cartpole-ppo-as-purejaxrl"] = {
+        "benchmark": "cartpole",
+        "settings": Memoryless(training=cartpole),
+        "peer": {"name": "PureJaxRL PPO", "steps_per_second": 111_000, "target": 1, "compile_seconds": 6.8},
+    }
+    return found
+
+
+def matrix_rate() -> float:
+    """Floating-point operations a second of a 2048 x 2048 float32 matrix product, the best of five."""
+    import jax
+    import jax.numpy as jnp
+
+    size = 2048
+    a = jax.random.normal(jax.random.key(0), (size, size))
+    product = jax.jit(jnp.matmul)
+    product(a, a).block_until_ready()
+    best = float("inf")
+    for _ in range(5):
+        clock = time.perf_counter()
+        product(a, a).block_until_ready()
+        best = min(best, time.perf_counter() - clock)
+    return 2 * size**3 / best
+
+
+def useful_flops(agent: Any, num_epochs: int) -> float:
+    """Multiply-adds (two operations each) of all weight matrices for one env step: one forward pass to act, and one
+    forward and two backward passes an epoch. What is computed again to save memory does not count."""
+    import jax
+
+    matrices = [leaf for leaf in jax.tree.leaves(agent) if getattr(leaf, "ndim", 0) == 2]
+    return sum(2.0 * leaf.size for leaf in matrices) * (1 + 3 * num_epochs)
+
+
+def measure(name: str) -> dict[str, Any]:
+    """One row, timed in this process without a compilation cache."""
+    import jax
+
+    from innerloop._collect import JaxCollector, StreamCollector
+    from innerloop._train import Segment, init
+    from innerloop.benchmarks import benchmark
+
+    row = rows()[name]
+    found, settings = benchmark(row["benchmark"]), row["settings"]
+    training, learner = settings.training, settings.learner(found)
+    if training.stream_steps is None:
+        collector: Any = JaxCollector(found.env, found.train, training.num_tasks, found.num_episodes)
+    else:
+        collector = StreamCollector(found.env, found.train, training.num_tasks, training.stream_steps)
+    key, per_call = jax.random.key(0), max(1, 50_000 // collector.steps_per_collect)
+    clock = time.perf_counter()
+    state = init(key, learner, collector)
+    segment = Segment(learner, collector, key, state, per_call, None)
+    compile_seconds = time.perf_counter() - clock
+    state, _ = segment(state, per_call)
+    clock, calls = time.perf_counter(), 0
+    while (seconds := time.perf_counter() - clock) < SECONDS:
+        state, _ = segment(state, per_call)
+        calls += 1
+    rate = calls * per_call * collector.steps_per_collect / seconds
+    flops = useful_flops(learner.agent(state.state), training.num_epochs) * rate
+    result = {
+        "name": name,
+        "benchmark": row["benchmark"],
+        "steps_per_update": collector.steps_per_collect,
+        "epochs": training.num_epochs,
+        "minibatches": training.num_minibatches,
+        "steps_per_second": round(rate),
+        "compile_seconds": round(compile_seconds, 1),
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "gflops_per_second": round(flops / 1e9, 2),
+        "share_of_matrix_rate": round(flops / matrix_rate(), 4),
+    }
+    if "peer" in row:
+        result |= {"peer": row["peer"], "ratio": round(rate / row["peer"]["steps_per_second"], 1)}
+    return result
+
+
+def main() -> None:
+    """All rows, or the one that is named."""
+    if len(sys.argv) > 1:
+        print(json.dumps(measure(sys.argv[1])))
+        return
+    from innerloop._machine import commit, machine, versions
+
+    measured = []
+    for name in rows():
+        done = subprocess.run([sys.executable, __file__, name], capture_output=True, text=True, check=True)
+        measured.append(json.loads(done.stdout.splitlines()[-1]))
+        print(json.dumps(measured[-1]), flush=True)
+    about = {"machine": machine(), "versions": versions(), "commit": commit()}
+    result = {"id": "rl2-speed", "command": "python benchmarks/rl2_speed.py", "rows": measured} | about
+    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
