@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from table import AGENTS, KEY, LEARNERS, SPECS
 
 from innerloop._agent import ActorCritic
 from innerloop._env import EnvSpec, advance, restart
 from innerloop._rollout import where
 from innerloop._train import init, run_updates
 from innerloop._types import Transition
+from table import AGENTS, KEY, LEARNERS, SPECS
 
 
 def shapes(tree: Any) -> Any:

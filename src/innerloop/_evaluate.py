@@ -57,7 +57,9 @@ def bootstrap_means(x: np.ndarray, level: float = 0.95) -> np.ndarray:
     All episodes share their resamples, so 2000 resamples are one matrix product.
     """
     num_seeds, num_tasks, num_episodes = x.shape
-    block = -(-num_tasks // 1000)  # beyond 1000 tasks, means of blocks of them are resampled: much the same, much cheaper
+    block = -(
+        -num_tasks // 1000
+    )  # beyond 1000 tasks, means of blocks of them are resampled: much the same, much cheaper
     num_tasks //= block
     x = x[:, : num_tasks * block].reshape(num_seeds, num_tasks, block, num_episodes).mean(axis=2)
     rng = np.random.default_rng(0)
@@ -141,9 +143,15 @@ class AdaptationCurve:
         ]
         for name in self.scores():
             score = self.score(name)
-            lines.append(f"  {name}: {score['mean']:.4g} [{score['low']:.4g}, {score['high']:.4g}], IQM {score['iqm']:.4g}")
+            lines.append(
+                f"  {name}: {score['mean']:.4g} [{score['low']:.4g}, {score['high']:.4g}], IQM {score['iqm']:.4g}"
+            )
         means = self.per_episode()
-        shown = range(self.num_episodes) if self.num_episodes <= 10 else np.linspace(0, self.num_episodes - 1, 8).astype(int)
+        shown = (
+            range(self.num_episodes)
+            if self.num_episodes <= 10
+            else np.linspace(0, self.num_episodes - 1, 8).astype(int)
+        )
         lines.append("  per episode: " + "  ".join(f"{i + 1}: {means[i]:.3g}" for i in shown))
         return "\n".join(lines)
 
@@ -225,7 +233,9 @@ def evaluate(
         agent = jax.tree.map(lambda x: x[None] if eqx.is_array(x) else x, agent)
     batches = []
     for i in range(num_batches):
-        one_batch = _play_batch(jax.random.fold_in(key, i), agent, collector, dict(metrics or {}), greedy, num_seeds or 1)
+        one_batch = _play_batch(
+            jax.random.fold_in(key, i), agent, collector, dict(metrics or {}), greedy, num_seeds or 1
+        )
         batches.append(jax.device_get(one_batch))
         if progress is not None:
             progress((i + 1) / num_batches)
@@ -270,5 +280,3 @@ def held_out_tasks(key: Key, tasks: TaskDistribution, num_tasks: int) -> Any:
     if isinstance(tasks, Finite) and tasks.num_tasks <= num_tasks:
         return tasks.take(jax.numpy.arange(num_tasks) % tasks.num_tasks)
     return jax.vmap(tasks.sample)(jax.random.split(key, num_tasks))
-
-

@@ -17,7 +17,14 @@ def where(condition: Bool[Array, ""], on_true: Any, on_false: Any) -> Any:
 
 
 def interact(
-    key: Key, env: Env, agent: Agent, task: Task, memory: Memory, state: EnvState, timestep: TimeStep, valid: Bool[Array, ""]
+    key: Key,
+    env: Env,
+    agent: Agent,
+    task: Task,
+    memory: Memory,
+    state: EnvState,
+    timestep: TimeStep,
+    valid: Bool[Array, ""],
 ) -> tuple[Memory, EnvState, Transition]:
     """Act, step the env, observe. Nothing is remembered if the step is not `valid`."""
     act_key, step_key, observe_key = jax.random.split(key, 3)

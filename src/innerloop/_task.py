@@ -1,6 +1,7 @@
 """Task distributions: what a meta-learner generalises over."""
 
 import abc
+import itertools
 import math
 from collections.abc import Callable
 
@@ -37,7 +38,9 @@ class Finite(TaskDistribution):
     def __check_init__(self) -> None:
         lengths = {leaf.shape[0] if leaf.ndim else 0 for leaf in jax.tree.leaves(self.tasks)}
         if len(lengths) != 1 or 0 in lengths:
-            raise ValueError(f"Finite(tasks=...): leaves need one common leading axis of length >= 1, got lengths {sorted(lengths)}.")
+            raise ValueError(
+                f"Finite(tasks=...): leaves need one common leading axis of length >= 1, got lengths {sorted(lengths)}."
+            )
 
     @property
     def num_tasks(self) -> int:
@@ -60,9 +63,9 @@ class Finite(TaskDistribution):
             raise ValueError(f"split{fractions}: fractions must be positive and sum to at most 1.")
         order = jnp.arange(self.num_tasks) if key is None else jax.random.permutation(key, self.num_tasks)
         bounds = [0] + [math.floor(sum(parts[: i + 1]) * self.num_tasks + 1e-6) for i in range(len(parts))]
-        if any(start == stop for start, stop in zip(bounds, bounds[1:], strict=False)):
+        if any(start == stop for start, stop in itertools.pairwise(bounds)):
             raise ValueError(f"split{fractions}: a part of {self.num_tasks} tasks would be empty.")
-        return tuple(Finite(self.take(order[start:stop])) for start, stop in zip(bounds, bounds[1:], strict=False))
+        return tuple(Finite(self.take(order[start:stop])) for start, stop in itertools.pairwise(bounds))
 
 
 class Mixture(TaskDistribution):
@@ -73,7 +76,9 @@ class Mixture(TaskDistribution):
 
     def __check_init__(self) -> None:
         if len(self.parts) != len(self.weights) or not self.parts or min(self.weights) < 0 or sum(self.weights) <= 0:
-            raise ValueError(f"Mixture(weights={self.weights}): need one weight >= 0 for each of {len(self.parts)} parts.")
+            raise ValueError(
+                f"Mixture(weights={self.weights}): need one weight >= 0 for each of {len(self.parts)} parts."
+            )
 
     def sample(self, key: Key) -> Task:
         part_key, task_key = jax.random.split(key)

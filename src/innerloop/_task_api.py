@@ -55,7 +55,9 @@ class TaskEnv:
         """
         structure: Any = jax.tree.structure(self._task)
         if structure != jax.tree.structure(task):
-            raise ValueError(f"set_task(task={task!r}): must be built like {self._task}; take one from sample_tasks(n).")
+            raise ValueError(
+                f"set_task(task={task!r}): must be built like {self._task}; take one from sample_tasks(n)."
+            )
         self._task = jax.tree.map(_like, self._task, task)
         self._running = False
 

@@ -16,7 +16,6 @@ from innerloop._collect import Collector, experience_metrics
 from innerloop._learner import Learner, all_finite
 from innerloop._types import Key
 
-
 INIT = np.uint32(2**32 - 1)
 """What the root key is folded with for initialisation; updates use 0, 1, 2, ..."""
 

@@ -72,7 +72,9 @@ def test_value_losses() -> None:
         expected.append(max(0.5 * (v - g) ** 2, 0.5 * (near - g) ** 2))
     actual = clipped_value_error(*map(jnp.asarray, (value, old, target)), 0.3)
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
-    np.testing.assert_allclose(value_error(jnp.asarray(value), jnp.asarray(target)), 0.5 * (value - target) ** 2, rtol=1e-5)
+    np.testing.assert_allclose(
+        value_error(jnp.asarray(value), jnp.asarray(target)), 0.5 * (value - target) ** 2, rtol=1e-5
+    )
 
 
 def test_explained_variance() -> None:

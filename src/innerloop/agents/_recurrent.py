@@ -15,7 +15,6 @@ from innerloop.envs.wrappers import encode
 from innerloop.nn import Core, CoreName, Encoder, Linear, PolicyHead, greedy_action, make_core
 
 
-
 class RecurrentMemory(NamedTuple):
     """The core's state, and the last step's action, reward and end flag, which the next step's input needs."""
 

@@ -60,7 +60,11 @@ class OnPolicy:
 
     def learner(self, make_agent: Callable[..., ActorCritic], **privileged: Any) -> PPO:
         """PPO or A2C with these settings; `privileged` are PPO's `make_critic`, `make_predictor` and `predict_coef`."""
-        passes: dict[str, Any] = {"num_epochs": self.num_epochs, "num_minibatches": self.num_minibatches, "clip_ratio": self.clip_ratio}
+        passes: dict[str, Any] = {
+            "num_epochs": self.num_epochs,
+            "num_minibatches": self.num_minibatches,
+            "clip_ratio": self.clip_ratio,
+        }
         options: dict[str, Any] = {
             **privileged,
             "gamma": self.gamma,

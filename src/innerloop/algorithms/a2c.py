@@ -17,5 +17,7 @@ def a2c(make_agent: Callable[..., ActorCritic], optimizer: optax.GradientTransfo
     """
     fixed = {"num_epochs", "num_minibatches", "clip_ratio"} & options.keys()
     if fixed:
-        raise ValueError(f"a2c({', '.join(sorted(fixed))}=...): A2C does one step on the whole batch; use PPO for more.")
+        raise ValueError(
+            f"a2c({', '.join(sorted(fixed))}=...): A2C does one step on the whole batch; use PPO for more."
+        )
     return PPO(make_agent, optimizer, num_epochs=1, num_minibatches=1, **options)

@@ -80,7 +80,9 @@ class PPO(Learner):
             if getattr(self, name) < 1:
                 raise ValueError(f"PPO({name}={getattr(self, name)}): must be at least 1.")
         if self.make_critic is not None and self.bptt_length is not None:
-            raise ValueError("PPO(make_critic=..., bptt_length=...): a task critic needs whole trials; drop one of them.")
+            raise ValueError(
+                "PPO(make_critic=..., bptt_length=...): a task critic needs whole trials; drop one of them."
+            )
 
     def init(self, key: Key) -> OnPolicyState:
         agent_key, critic_key, predictor_key = jax.random.split(key, 3)
