@@ -34,7 +34,8 @@ def test_every_benchmark_keeps_the_contract(name):
         assert not report.obs_differs
         assert not report.reward_differs
         return
-    test = row.test if isinstance(row.train, Finite) and row.test is not row.train else None
+    same = bool(eqx.tree_equal(row.train, row.test))  # some papers test on the tasks they train on
+    test = row.test if isinstance(row.train, Finite) and not same else None
     report = check_env(row.env, row.train, test=test)
     assert report.reward_differs or report.obs_differs
     assert report.num_terminated + report.num_truncated == report.num_episodes >= 64

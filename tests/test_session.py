@@ -37,7 +37,7 @@ class Walk(Env):
     def step(self, key: Array, task: Array, state: Array, action: Array) -> tuple[Array, TimeStep]:
         obs_key, end_key = jax.random.split(key)
         obs = jax.random.normal(obs_key, (2,)) + task
-        terminated = jax.random.bernoulli(end_key, 0.2)
+        terminated = jax.random.bernoulli(end_key, 0.35)
         truncated = (state + 1 >= self.spec.max_steps) & ~terminated
         reward = obs.sum() + jnp.sum(action).astype(jnp.float32)
         return state + 1, advance(obs, action, reward, terminated=terminated, truncated=truncated)
@@ -88,7 +88,7 @@ AGENTS: dict[str, Any] = {
 def test_a_session_equals_the_compiled_rollout_step_for_step(name: str) -> None:
     agent, action = AGENTS[name][0](), AGENTS[name][1]
     env = Walk(action)
-    play = eqx.filter_jit(partial(trial, num_rounds=2))
+    play = eqx.filter_jit(partial(trial, num_rounds=4))
     session = Session(agent, env.spec, SEED)
     for number in range(2):
         key = jax.random.fold_in(jax.random.key(SEED), number)

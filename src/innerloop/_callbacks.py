@@ -32,7 +32,7 @@ class Interrupted(RuntimeError):
         self.signal_number = signal_number
 
 
-def headline(metrics: Mapping[str, np.ndarray]) -> str:
+def headline(metrics: Mapping[str, Any]) -> str:
     """The figure that sums up a row of metrics: return of a trial, or reward of a step where there are no trials."""
     name = "trial_return" if "trial_return" in metrics else "reward"
     return f"{'return' if name == 'trial_return' else name} {np.mean(metrics[name]):.4g}" if name in metrics else ""
@@ -170,7 +170,7 @@ def _replace(path: Path, text: str) -> None:
     part.replace(path)
 
 
-def _plain(metrics: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _plain(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """As JSON: NaN, which it does not have, becomes null."""
 
     def clean(x: Any) -> Any:
@@ -265,7 +265,7 @@ class Evaluate:
         measured = {"episode_return": curve.returns.mean(axis=1)}
         measured |= {"trial_return" if name == "return" else name: x.mean(axis=1) for name, x in curve.scores().items()}
         for name, x in measured.items():
-            progress.metrics[f"{curve.tasks}/{name}"] = x[0] if progress.num_seeds is None else x
+            progress.metrics[f"{curve.tasks}/{name}"] = np.asarray(x[0] if progress.num_seeds is None else x)
 
     def close(self, error: BaseException | None) -> None:
         """Nothing to clean up."""

@@ -152,7 +152,7 @@ def _train(
         progress.env_steps = (stop - first) * steps_per_update
         check_finite(rows, done)
         progress.update = done = stop
-        progress.metrics = {name: np.mean(np.stack(x), axis=0) for name, x in rows.items()}
+        progress.metrics = {name: np.asarray(np.mean(np.stack(x), axis=0)) for name, x in rows.items()}
         for callback in callbacks:
             if done % callback.every == 0 or done == num_updates:
                 callback(progress)

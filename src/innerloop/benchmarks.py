@@ -4,22 +4,30 @@ A family is a function that returns `{name: row}`. To add a family, write one mo
 `REGISTRY`; imports go to the top of the file. Sources of all published numbers are on the benchmark's page.
 """
 
+import dataclasses
 import difflib
 import functools
 from collections.abc import Callable
 from functools import partial
 
+import jax
+
 from innerloop._benchmark import Benchmark, Reference
 from innerloop._task import Mixture, TaskDistribution
-from innerloop.envs import bandits
+from innerloop.envs import bandits, start_goal
 from innerloop.envs.cartpole import CartPole, standard_cartpole
+from innerloop.envs.gridnavi import GridNavi, gridnavi_goals
 from innerloop.envs.harlow import Harlow, HarlowFixation1D, ObjectKind, accuracy_metrics, object_pairs
 from innerloop.envs.point import PointGoal, semicircle_goals, square_goals
+from innerloop.envs.tabular import TabularMDP, random_mdps, random_walk_env, random_walks
 from innerloop.envs.two_step import TwoStep, stay_metrics, two_step_tasks
 from innerloop.references import bandits as policies
+from innerloop.references import gridnavi as gridnavi_policies
+from innerloop.references import tabular as tabular_policies
 from innerloop.references.generic import Random
 from innerloop.references.harlow import WinStayLoseShift, WinStayLoseShift1D
 from innerloop.references.point import GoToGoal
+from innerloop.references.start_goal import Explorer, ShortestPath
 from innerloop.references.two_step import KnownGoodState, ModelBasedBayes, ModelFreeWinStay
 
 Rows = dict[str, Callable[[], Benchmark]]
@@ -185,15 +193,189 @@ def _bandit_rows() -> Rows:
 # --- tabular MDPs, random walks --------------------------------------------------------------------------------------
 
 
+# Total reward by episodes per trial: first what Duan et al. (2016, Table 2) print, on 1000 tasks, then ours, on 2000 to
+# 40 000. Their PSRL and greedy numbers are those of agents that believe mean rewards to be N(0, 1); they are N(1, 1).
+_PUBLISHED_MDPS = {
+    10: {"rl2": 156.2, "psrl_prior_mean_0": 138.1, "greedy_prior_mean_0": 134.8, "ucrl2": 146.6, "opsrl": 144.1},
+    25: {"rl2": 445.7, "psrl_prior_mean_0": 408.8, "greedy_prior_mean_0": 368.8, "ucrl2": 424.1, "opsrl": 425.2},
+    50: {"rl2": 936.1, "psrl_prior_mean_0": 904.4, "greedy_prior_mean_0": 769.3, "ucrl2": 918.9, "opsrl": 930.7},
+    75: {"rl2": 1428.8, "psrl_prior_mean_0": 1417.1, "greedy_prior_mean_0": 1172.9, "ucrl2": 1427.6, "opsrl": 1449.2},
+    100: {"rl2": 1913.7, "psrl_prior_mean_0": 1939.5, "greedy_prior_mean_0": 1578.5, "ucrl2": 1942.1, "opsrl": 1973.9},
+}
+_COMPUTED_MDPS = {
+    10: {"psrl": 133.4, "greedy": 154.2, "beb": 157.0},
+    25: {"psrl": 403.5, "greedy": 433.7, "beb": 452.5},
+    50: {"psrl": 903.7, "greedy": 915.7, "beb": 973.6},
+    75: {"psrl": 1415.7, "beb": 1505.0},
+    100: {"psrl": 1951.5, "greedy": 1886.8, "beb": 2040.4},
+}
+# The best exploration bonus of a coarse grid, found on tasks of their own.
+_BEB_BONUS = {10: 0.5, 25: 0.7, 50: 1.0, 75: 1.5, 100: 1.5}
+
+
+def _random_mdp(name: str, num_episodes: int) -> Benchmark:
+    env, tasks = TabularMDP(10, 5), random_mdps(10, 5)
+    psrl, greedy, beb = (
+        partial(agent, 10, 5, env.spec.max_steps)
+        for agent in (tabular_policies.psrl, tabular_policies.greedy, tabular_policies.beb)
+    )
+    bonus = _BEB_BONUS[num_episodes]
+    return Benchmark(
+        name=name,
+        summary=f"random MDPs with 10 states and 5 actions, {num_episodes} episodes of 10 steps",
+        source="Duan et al. 2016 (RL²), section 3.2",
+        env=env,
+        train=tasks,
+        test=tasks,
+        num_episodes=num_episodes,
+        references={
+            "random": Reference(partial(Random, env.spec), "any action"),
+            "psrl": Reference(psrl, "posterior sampling, true prior"),
+            "psrl_prior_mean_0": Reference(partial(psrl, prior_mean=0.0), "posterior sampling, as published"),
+            "greedy": Reference(greedy, "plans for the posterior mean, true prior, ties at random"),
+            "greedy_prior_mean_0": Reference(partial(greedy, prior_mean=0.0), "greedy, as published"),
+            "beb": Reference(partial(beb, bonus=bonus), f"greedy with a bonus {bonus} / (1 + visits), true prior"),
+            "optimal": Reference(
+                partial(tabular_policies.OptimalPolicy, 10, 5, env.spec.max_steps), "knows the MDP", reveals_task=True
+            ),
+        },
+        known={
+            "return": {
+                **_PUBLISHED_MDPS[num_episodes],
+                **_COMPUTED_MDPS[num_episodes],
+                "random": 10.0 * num_episodes,
+                "optimal": 21.83 * num_episodes,
+            }
+        },
+    )
+
+
+def _random_walk() -> Benchmark:
+    env, tasks = random_walk_env(7), random_walks(7)
+    return Benchmark(
+        name="random-walk",
+        summary="a chain of 7 states whose two ends pay different amounts, 3 episodes of 10 steps",
+        source="ours, for teaching and tests",
+        env=env,
+        train=tasks,
+        test=tasks,
+        num_episodes=3,
+        references={
+            "random": Reference(partial(Random, env.spec), "any move"),
+            "bayes_optimal": Reference(partial(tabular_policies.RandomWalkBayes, 7, 3), "exact"),
+            "optimal": Reference(
+                partial(tabular_policies.OptimalPolicy, 7, 2, env.spec.max_steps), "knows both ends", reveals_task=True
+            ),
+        },
+        known={"return": {"bayes_optimal": 12.433, "optimal": 14.0}},
+    )
+
+
 def _tabular_rows() -> Rows:
-    return {}
+    rows: Rows = {}
+    for num_episodes in _PUBLISHED_MDPS:
+        rows[f"mdp-n{num_episodes}"] = partial(_random_mdp, f"mdp-n{num_episodes}", num_episodes)
+    rows["random-walk"] = _random_walk
+    return rows
 
 
 # --- grid worlds -----------------------------------------------------------------------------------------------------
 
 
+def _gridnavi(name: str, summary: str, train: TaskDistribution, test: TaskDistribution) -> Benchmark:
+    """The references hold all 21 goals possible, whatever the split."""
+    env, goals = GridNavi(), gridnavi_goals()
+    return Benchmark(
+        name=name,
+        summary=summary,
+        source="Zintgraf et al. 2020 (variBAD), section 5.1",
+        env=env,
+        train=train,
+        test=test,
+        num_episodes=4,
+        references={
+            "random": Reference(partial(Random, env.spec), "any action"),
+            "posterior_sampling": Reference(
+                partial(gridnavi_policies.PosteriorSampling, env, goals.tasks.goal), "goes to a goal that may be it"
+            ),
+            "bayes_optimal": Reference(
+                partial(gridnavi_policies.bayes_optimal, env, goals, 4), "the best search, then the shortest path; exact"
+            ),
+            "optimal": Reference(partial(gridnavi_policies.Oracle, env), "knows the goal", reveals_task=True),
+        },
+    )
+
+
+def _gridnavi_published() -> Benchmark:
+    goals = gridnavi_goals()
+    summary = "find one of 21 hidden goals on a 5 x 5 grid, 4 episodes of 15 steps; trained and tested on the same 21"
+    row = _gridnavi("gridnavi", summary, goals, goals)
+    known = {"random": -4.6, "posterior_sampling": 11.6, "bayes_optimal": 37.214, "optimal": 44.286}
+    return dataclasses.replace(row, known={"return": known})
+
+
+def _gridnavi_held_out() -> Benchmark:
+    train, test = gridnavi_goals().split(15 / 21, key=jax.random.key(0))
+    return _gridnavi("gridnavi-held-out", "GridNavi trained on 15 of its goals and tested on the other 6", train, test)
+
+
+_START_GOAL_METRICS = {
+    "first_episode_steps": start_goal.first_episode_steps,
+    "last_episode_steps": start_goal.last_episode_steps,
+    "shortest_path": start_goal.shortest_path,
+    "last_over_shortest": start_goal.last_over_shortest,
+    "success_last": start_goal.success_last,
+}
+
+
+def _start_goal_references(env: start_goal.StartGoalGrid) -> dict[str, Reference]:
+    return {
+        "random": Reference(partial(Random, env.spec), "any move"),
+        "explorer": Reference(partial(Explorer, env), "nearest unvisited cell, then the shortest path it knows"),
+        "optimal": Reference(partial(ShortestPath, env), "knows the way", reveals_task=True),
+    }
+
+
+def _start_goal(name: str, size: int) -> Benchmark:
+    env = start_goal.StartGoalGrid(size)
+    train, test = start_goal.placements(size).split(0.8, key=jax.random.key(0))
+    return Benchmark(
+        name=name,
+        summary=f"hidden start-goal pairs on a {size} x {size} grid, 5 episodes; tested on the 20 % of pairs held out",
+        source="ours",
+        env=env,
+        train=train,
+        test=test,
+        num_episodes=5,
+        metrics=_START_GOAL_METRICS,
+        references=_start_goal_references(env),
+    )
+
+
+def _maze(name: str, size: int, num_loops: int) -> Benchmark:
+    env = start_goal.StartGoalGrid(size, show_walls=True)
+    return Benchmark(
+        name=name,
+        summary=f"a new {size} x {size} maze with a hidden goal for each task, 3 episodes; tested on layouts held out",
+        source="ours, after the mazes of Duan et al. 2016 (RL²), section 3.3",
+        env=env,
+        train=start_goal.Mazes(size, "train", num_loops),
+        test=start_goal.Mazes(size, "test", num_loops),
+        num_episodes=3,
+        metrics=_START_GOAL_METRICS,
+        references=_start_goal_references(env),
+    )
+
+
 def _grid_rows() -> Rows:
-    return {}
+    return {
+        "gridnavi": _gridnavi_published,
+        "gridnavi-held-out": _gridnavi_held_out,
+        "start-goal-5": partial(_start_goal, "start-goal-5", 5),
+        "start-goal-7": partial(_start_goal, "start-goal-7", 7),
+        "maze-7": partial(_maze, "maze-7", 7, 2),
+        "maze-9": partial(_maze, "maze-9", 9, 3),
+    }
 
 
 # --- memory and neuroscience: Harlow, two-step -----------------------------------------------------------------------

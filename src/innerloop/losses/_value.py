@@ -10,17 +10,17 @@ def weights(valid: Bool[Array, "..."]) -> Float[Array, "..."]:
     return ones / jnp.maximum(ones.sum(), 1.0)
 
 
-def value_error(value: Float[Array, " time"], target: Float[Array, " time"]) -> Float[Array, " time"]:
+def value_error(value: Float[Array, "*steps"], target: Float[Array, "*steps"]) -> Float[Array, "*steps"]:
     """½ (v - target)²."""
     return 0.5 * jnp.square(value - target)
 
 
 def clipped_value_error(
-    value: Float[Array, " time"],
-    old_value: Float[Array, " time"],
-    target: Float[Array, " time"],
+    value: Float[Array, "*steps"],
+    old_value: Float[Array, "*steps"],
+    target: Float[Array, "*steps"],
     clip_range: Float[Array, ""] | float,
-) -> Float[Array, " time"]:
+) -> Float[Array, "*steps"]:
     """The larger of the plain error and that of a value held within `clip_range` of the old one."""
     near = old_value + jnp.clip(value - old_value, -clip_range, clip_range)
     return jnp.maximum(value_error(value, target), value_error(near, target))

@@ -1,0 +1,170 @@
+"""The command line: it teaches, it forgives, and it never answers a typing mistake with a traceback."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import innerloop
+from innerloop.cli import COMMANDS, main
+from innerloop.recipes import METHODS, RECIPES, Recipe
+
+pytestmark = pytest.mark.usefixtures("program_cache")
+SOURCE = Path(__file__).parents[1] / "src"
+TINY = ["--num-updates", "3", "--num-tasks", "8", "--loss", "a2c", "--num-test-tasks", "20", "--quiet"]
+
+
+def run(capsys: pytest.CaptureFixture, *arguments: str) -> tuple[int, str, str]:
+    """Exit status, stdout, stderr."""
+    try:
+        status = main(list(arguments))
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["trian"], "unknown command 'trian'; did you mean train?"),
+        (["train"], "train METHOD BENCHMARK"),
+        (["train", "rl3", "two-arm"], "unknown method 'rl3'; did you mean rl2"),
+        (["train", "rl2", "two-arms"], "unknown benchmark 'two-arms'; did you mean two-arm"),
+        (["train", "rl2", "two-arm", "--hiden-size", "3"], "unknown option '--hiden-size'; did you mean --hidden-size"),
+        (["train", "rl2", "two-arm", "--hidden-size", "x"], "--hidden-size: invalid literal"),
+        (["train", "rl2", "two-arm", "--core", "gruu"], "Expected one of ('gru', 'lstm', 'rnn')"),
+        (["train", "rl2", "two-arm", "three"], "three"),
+        (["train", "rl2", "two-arm", "--num-updates", "0"], "num_updates=0: must be at least 1."),
+        (["train", "rl2", "two-arm", "--seed", "-1"], "seed=-1"),
+        (["evaluate", "nowhere"], "nowhere: no run directory"),
+        (["evaluate", "nowhere", "--tasks", "tset"], "Expected one of ('test', 'train', 'ood')"),
+        (["evaluate", "nowhere", "--num-tasks", "0"], "--num-tasks 0"),
+        (["resume", "nowhere"], "nowhere: no run directory"),
+        (["resume"], "RUN"),
+        (["report"], "report RUN..."),
+        (["list", "method"], "choose one of methods, benchmarks, recipes"),
+        (["reproduce", "dmo"], "unknown recipe 'dmo'; did you mean demo?"),
+        (["demo", "--sed", "1"], "did you mean --seed"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(
+    arguments: list[str], hint: str, capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(capsys, *arguments)
+    assert status == 2
+    assert hint in err
+    assert err.startswith("innerloop: ")
+    assert len(err.splitlines()) == 1
+    assert not out
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture) -> None:
+    status, out, _ = run(capsys, command, "--help")
+    assert status == 0
+    assert f"usage: innerloop {command}" in out
+    status, out, _ = run(capsys, "--help")
+    assert status == 0
+    assert f"\n  {command} " in out
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_hyper_parameter_of_a_method_is_an_option_with_help(method: str, capsys: pytest.CaptureFixture) -> None:
+    from innerloop.cli._parse import flags
+
+    status, out, _ = run(capsys, "train", method, "two-arm", "--help")
+    assert status == 0
+    for flag in flags(METHODS[method]):
+        assert flag in out
+    assert "Bernoulli bandit, two independent arms" in " ".join(out.split())
+
+
+def test_help_and_version_need_no_jax() -> None:
+    code = "import sys, innerloop.cli; innerloop.cli.main(['--help']); sys.exit('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": str(SOURCE)})
+    assert done.returncode == 0
+    assert "first steps" in done.stdout
+
+
+def test_list_names_everything(capsys: pytest.CaptureFixture) -> None:
+    status, out, _ = run(capsys, "list")
+    assert status == 0
+    assert all(name in out for name in (*METHODS, "two-arm", "harlow", "demo"))
+    assert "Tobin et al." in run(capsys, "list", "methods")[1]
+
+
+def test_from_training_to_report(
+    capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for seed in ("0", "1"):
+        status, out, _ = run(capsys, "train", "memoryless", "eleven-arm", *TINY, "--widths", "4", "--seed", seed)
+        assert status == 0
+    assert "memoryless on eleven-arm" in out
+    assert "20 test tasks x 5 episodes, 1 seed, sampled actions" in " ".join(out.split())
+    assert out.strip().endswith("run directory: runs/memoryless-eleven-arm-2")
+    runs = ["runs/memoryless-eleven-arm", "runs/memoryless-eleven-arm-2"]
+    status, out, _ = run(capsys, "report", *runs)
+    assert status == 0
+    assert "2 seeds" in " ".join(out.split())
+    assert {"curve.png", "curve.html"} <= {path.name for path in Path(runs[0]).iterdir()}
+    status, out, _ = run(capsys, "evaluate", runs[0], "--tasks", "train", "--num-tasks", "20", "--no-references")
+    assert status == 0
+    assert "These are train tasks, not the held-out test tasks." in " ".join(out.split())
+    assert run(capsys, "resume", runs[0])[0] == 0
+    status, _, err = run(capsys, "report", runs[0], "--greedy")
+    assert (status, err) == (2, f"innerloop: {runs[0]} is not evaluated yet: innerloop evaluate {runs[0]} --greedy\n")
+
+
+def test_reproduce_stores_repeats_nothing_and_compares(
+    capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from innerloop.algorithms._on_policy import OnPolicy
+    from innerloop.algorithms.memoryless import Memoryless
+
+    monkeypatch.chdir(tmp_path)
+    settings = Memoryless((4,), OnPolicy(num_updates=3, num_tasks=8, loss="a2c"))
+    row = Recipe("tiny", "memoryless", "eleven-arm", settings, bar=0.0, num_seeds=2, num_test_tasks=20)
+    monkeypatch.setitem(RECIPES, "tiny", row)
+    status, out, _ = run(capsys, "reproduce", "tiny", "--seeds", "1", "--quiet")
+    assert status == 0
+    assert "bar: >= 0, reached" in out
+    path = Path("benchmarks/results/tiny.json")
+    first = json.loads(path.read_text())
+    assert (first["num_seeds"], first["seeds"], first["num_test_tasks"]) == (1, [1], 20)
+    assert first["env_steps"] == 3 * 8 * 5
+    assert len(first["curve"]) == 5
+    assert set(first["references"]) >= {"random"}
+    before = {run: run.stat().st_mtime_ns for run in Path("runs/tiny/seed-1/checkpoints").iterdir()}
+    status, out, _ = run(capsys, "reproduce", "tiny", "--quiet")
+    result = json.loads(path.read_text())
+    assert result["seeds"] == [0, 1]
+    assert result["per_seed"][1] == first["per_seed"][0]
+    assert before == {run: run.stat().st_mtime_ns for run in Path("runs/tiny/seed-1/checkpoints").iterdir()}
+    assert "stored result" in out
+    path.write_text(json.dumps({**result, "value": result["value"] * 2}))
+    status, out, _ = run(capsys, "reproduce", "tiny", "--quiet")
+    assert status == 1
+    assert "OUTSIDE of its tolerance of 5%" in out
+    assert json.loads(path.read_text())["value"] == result["value"] * 2, "a stored result is kept"
+    other = Recipe("tiny", "memoryless", "eleven-arm", Memoryless((5,), settings.training))
+    monkeypatch.setitem(RECIPES, "tiny", other)
+    assert "other settings" in run(capsys, "reproduce", "tiny", "--quiet")[2]
+
+
+def test_public_names_exist_and_are_those_that_type_checkers_see() -> None:
+    assert set(dir(innerloop)) == set(innerloop.__all__)
+    for name in innerloop.__all__:
+        assert getattr(innerloop, name) is not None
+    tree = ast.parse((SOURCE / "innerloop" / "__init__.py").read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {alias.asname or alias.name for node in block.body for alias in getattr(node, "names", [])}
+    assert seen == set(innerloop.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        innerloop.nothing  # noqa: B018
