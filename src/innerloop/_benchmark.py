@@ -3,12 +3,20 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from innerloop._agent import Agent
 from innerloop._env import Env
 from innerloop._task import TaskDistribution
 from innerloop._types import Trials
+
+
+def improvement(trials: Trials) -> Float[Array, ""]:
+    """Return of the second episode of a trial minus that of the first: what the first one taught."""
+    reward = trials.transitions.next_timestep.reward * trials.transitions.valid.astype(jnp.float32)
+    returns = reward.sum(axis=2).reshape(-1)
+    return returns[1] - returns[0]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from functools import partial
 
 import jax
 
-from innerloop._benchmark import Benchmark, Reference
+from innerloop._benchmark import Benchmark, Reference, improvement
 from innerloop._task import Mixture, TaskDistribution
 from innerloop.envs import bandits, start_goal
 from innerloop.envs.cartpole import CartPole, standard_cartpole
@@ -244,7 +244,7 @@ def _random_mdp(name: str, num_episodes: int) -> Benchmark:
                 **_PUBLISHED_MDPS[num_episodes],
                 **_COMPUTED_MDPS[num_episodes],
                 "random": 10.0 * num_episodes,
-                "optimal": 21.83 * num_episodes,
+                "optimal": round(21.83 * num_episodes, 1),
             }
         },
     )
@@ -293,13 +293,15 @@ def _gridnavi(name: str, summary: str, train: TaskDistribution, test: TaskDistri
         train=train,
         test=test,
         num_episodes=4,
+        metrics={"improvement": improvement},
         references={
             "random": Reference(partial(Random, env.spec), "any action"),
             "posterior_sampling": Reference(
                 partial(gridnavi_policies.PosteriorSampling, env, goals.tasks.goal), "goes to a goal that may be it"
             ),
             "bayes_optimal": Reference(
-                partial(gridnavi_policies.bayes_optimal, env, goals, 4), "the best search, then the shortest path; exact"
+                partial(gridnavi_policies.bayes_optimal, env, goals, 4),
+                "the best search, then the shortest path; exact",
             ),
             "optimal": Reference(partial(gridnavi_policies.Oracle, env), "knows the goal", reveals_task=True),
         },

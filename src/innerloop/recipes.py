@@ -3,6 +3,7 @@
 A plain table, read by the command line, the docs and the tests. A row's `id` is also that of its result file.
 """
 
+import dataclasses
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -189,6 +190,25 @@ for row in (
         settings=_rl2(400),
         bar=35.4,
         source="95 % of the Bayes-optimal 37.21 (computed); Zintgraf et al. 2020 print a curve",
+    ),
+    Recipe(
+        id="ablation-no-reward",
+        method="rl2",
+        benchmark="bandit-n10-k5",
+        settings=dataclasses.replace(_rl2(200), feed_reward=False),
+        better="lower",
+        bar=5.1,
+        source="chance is 5.0: without the previous reward nothing can be learned (Wang et al. 2016)",
+    ),
+    Recipe(
+        id="ablation-reset-memory",
+        method="rl2",
+        benchmark="gridnavi",
+        settings=dataclasses.replace(_rl2(100), reset_at_episodes=True),
+        metric="improvement",
+        better="lower",
+        bar=0.2,
+        source="with the memory cleared at episode ends, episode 2 is like episode 1; Bayes-optimal improves by 7.07",
     ),
     Recipe(
         id="start-goal-grid",
