@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DOCS_READY := $(VENV)/.docs-ready
 UNFINISHED := $(VENV)/.unfinished
-PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip install --disable-pip-version-check
 CODE := src tests examples benchmarks
 
 # The newest Python that runs, is recent enough and can make virtual environments. Override with `make PYTHON=... setup`.
@@ -16,7 +16,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 python;
 .PHONY: help demo test test-slow docs lint format typecheck table setup ci clean
 
 help:
-	@echo "make demo       train, evaluate and plot a small agent (about 3 minutes)"
+	@echo "make demo       train, evaluate and plot a small agent, in minutes"
 	@echo "make test       the everyday tests"
 	@echo "make test-slow  the longer learning runs"
 	@echo "make docs       the documentation, into site/"
@@ -70,7 +70,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $(UNFINISHED)
 	@echo "Installing what requirements.lock names (a few hundred megabytes the first time) ..."
 	@$(PIP) --requirement requirements.lock
-	@$(PIP) --no-deps --editable .
+	@$(PIP) --quiet --no-deps --editable .
 	@rm -f $(UNFINISHED)
 	@touch $(READY)
 	@echo "Set-up done."

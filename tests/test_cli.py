@@ -44,7 +44,7 @@ def run(capsys: pytest.CaptureFixture, *arguments: str) -> tuple[int, str, str]:
         (["evaluate", "nowhere", "--tasks", "tset"], "Expected one of ('test', 'train', 'ood')"),
         (["evaluate", "nowhere", "--num-tasks", "0"], "--num-tasks 0"),
         (["resume", "nowhere"], "nowhere: no run directory"),
-        (["resume"], "RUN"),
+        (["resume"], "Missing from innerloop resume"),
         (["report"], "report RUN..."),
         (["list", "method"], "choose one of methods, benchmarks, recipes"),
         (["reproduce", "dmo"], "unknown recipe 'dmo'; did you mean demo?"),

@@ -144,8 +144,8 @@ def test_update_is_pure_finite_and_keeps_its_structure(row: tuple[Any, Any]) -> 
 def test_update_on_two_devices_equals_one(row: tuple[Any, Any]) -> None:
     learner, collector = row
     start = init(KEY, learner, collector)
-    experience, _ = jax.jit(collector.collect)(KEY, learner.agent(start.state), start.stream)
-    update = jax.jit(learner.update)
+    experience, _ = collector.collect(KEY, learner.agent(start.state), start.stream)
+    update = jax.jit(lambda *arguments: learner.update(*arguments))
     mesh = jax.make_mesh((2,), ("task",), axis_types=(AxisType.Auto,))
     sharded = jax.device_put(experience, NamedSharding(mesh, PartitionSpec("task")))
     replicated = jax.device_put((KEY, start.state), NamedSharding(mesh, PartitionSpec()))

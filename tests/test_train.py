@@ -11,6 +11,7 @@ import pytest
 from innerloop._collect import JaxCollector
 from innerloop._train import NonFiniteError, Progress, Segment, TrainState, init, train
 from innerloop._types import Transition
+from innerloop.agents import Recurrent
 from innerloop.algorithms.ppo import PPO
 from table import ADAM, KEY, LEARNERS, bandit_stream, bandit_trials, recurrent
 
@@ -106,7 +107,7 @@ def test_a_value_that_is_not_finite_stops_the_run_and_names_the_update() -> None
         (lambda: PPO(recurrent(), ADAM, num_epochs=0), "num_epochs=0"),
         (lambda: train(KEY, PPO(recurrent(), ADAM, num_minibatches=3), bandit_trials(), 1), "num_minibatches=3"),
         (lambda: train(KEY, PPO(recurrent(), ADAM, bptt_length=4), bandit_trials(), 1), "bptt_length=4"),
-        (lambda: recurrent(core="gruu")(key=KEY), "core='gruu'"),
+        (lambda: Recurrent(bandit_trials().env.spec, key=KEY, hidden_size=0), "hidden_size=0"),
     ],
 )
 def test_bad_arguments_name_themselves(call: Any, message: str) -> None:

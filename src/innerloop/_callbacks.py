@@ -322,11 +322,9 @@ class StopOnSignal:
         if self._checkpoint is not None:
             self._checkpoint.write(progress)
             saved = " and saved"
+        where = f"at update {progress.update} of {progress.num_updates}{saved}"
         name = signal.Signals(self._received).name
-        raise Interrupted(
-            f"stopped by {name} at update {progress.update} of {progress.num_updates}{saved}. Go on with: {self._resume}",
-            self._received,
-        )
+        raise Interrupted(f"stopped by {name} {where}. Go on with: {self._resume}", self._received)
 
     def close(self, error: BaseException | None) -> None:
         """Give the signals back."""

@@ -4,8 +4,10 @@ The JSON names classes of this package and the values of their fields. An agent 
 into an agent that the caller builds (`load(folder, agent=...)`).
 """
 
+import dataclasses
 import importlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -110,19 +112,19 @@ def _encode(value: Any, path: str) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, eqx.Module):
-        names = [name for name in value.__dataclass_fields__ if hasattr(value, name)]
-        return {
-            "class": _class_name(type(value)),
-            "fields": {x: _encode(getattr(value, x), f"{path}.{x}") for x in names},
-        }
+        return _encode_fields(value, [field.name for field in dataclasses.fields(value)], path)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        fields = {name: _encode(getattr(value, name), f"{path}.{name}") for name in value._fields}
-        return {"class": _class_name(type(value)), "fields": fields}
+        return _encode_fields(value, value._fields, path)
     if isinstance(value, tuple | list):
         return {type(value).__name__: [_encode(x, f"{path}[{i}]") for i, x in enumerate(value)]}
     if isinstance(value, dict) and all(isinstance(name, str) for name in value):
         return {"dict": {name: _encode(x, f"{path}[{name!r}]") for name, x in value.items()}}
     return {"opaque": f"{type(value).__module__}.{type(value).__qualname__}"}
+
+
+def _encode_fields(value: Any, names: Iterable[str], path: str) -> dict[str, Any]:
+    fields = {name: _encode(getattr(value, name), f"{path}.{name}") for name in names}
+    return {"class": _class_name(type(value)), "fields": fields}
 
 
 def _decode(code: Any, arrays: dict[str, jax.Array]) -> Any:

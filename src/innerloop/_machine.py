@@ -70,7 +70,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def compilation_cache() -> Path | None:
-    """Let JAX keep compiled programs in the user's cache folder, so that the next run of the same program starts at once.
+    """Let JAX keep compiled programs in the user's cache folder, so that the same program starts at once next time.
 
     Leaves JAX alone where `JAX_COMPILATION_CACHE_DIR` (or the option of that name) is set. None: nowhere to write.
     """

@@ -1,12 +1,14 @@
 """A run directory: everything about one run, from its settings to its adaptation curve.
 
-config.json          method, benchmark, resolved settings, seed, versions, commit, machine
-metrics.jsonl        one row of metrics for every `log_every` updates
-tensorboard/         the same, for TensorBoard
-checkpoints/         see `innerloop.Checkpoint`
-evaluation*.json     adaptation curves with intervals; evaluation*.npz: the same as `[seed task]` arrays
-references/          curves of the benchmark's reference policies, on the same tasks
-curve.png            the curves
+Its files:
+
+    config.json          method, benchmark, resolved settings, seed, versions, commit, machine
+    metrics.jsonl        one row of metrics for every `log_every` updates
+    tensorboard/         the same, for TensorBoard
+    checkpoints/         see `innerloop.Checkpoint`
+    evaluation*.json     adaptation curves with intervals; evaluation*.npz: the same as `[seed task]` arrays
+    references/          curves of the benchmark's reference policies, on the same tasks
+    curve*.png           the curves
 """
 
 import dataclasses

@@ -85,8 +85,10 @@ class Session:
             self._timestep = restart(self._spec, checked)
             self._episodes.append([])
         elif not np.array_equal(checked, self._timestep.obs):
-            raise ValueError("act(obs): not the next_obs that observe(...) was given; an episode that has ended must be "
-                             "reported with terminated=True or truncated=True.")  # fmt: skip
+            raise ValueError(
+                "act(obs): not the next_obs that observe(...) was given; if the episode has ended, say so there with "
+                "terminated=True or truncated=True."
+            )
         action, self._extras = _act(self._agent, self._step_key(), self._memory, self._timestep)
         self._action = action
         if isinstance(self._spec.action, Discrete):
@@ -97,27 +99,22 @@ class Session:
         """What came of the action. `terminated`: the task's own end; `truncated`: time ran out."""
         if self._action is None or self._timestep is None:
             raise ValueError("observe(...): there is no action to judge; call act(obs) first.")
-        outcome = np.asarray(reward)
-        if outcome.size != 1 or outcome.dtype.kind not in "biuf" or not np.isfinite(outcome).all():
-            raise ValueError(f"observe(reward={reward!r}): must be a finite number.")
-        for name, flag in (("terminated", terminated), ("truncated", truncated)):
-            if not isinstance(flag, bool | np.bool_):
-                raise ValueError(f"observe({name}={flag!r}): must be True or False.")
-        checked = _check(self._spec.obs, next_obs, "observe(next_obs")
-        ended, episode = bool(terminated or truncated), self._episodes[-1]
-        if not ended and len(episode) + 1 >= self._spec.max_steps:
-            raise ValueError(f"observe(truncated=False): the agent knows episodes of at most {self._spec.max_steps} steps; "
-                             "report this one with truncated=True.")  # fmt: skip
         next_timestep = advance(
-            checked,
+            _check(self._spec.obs, next_obs, "observe(next_obs"),
             self._action,
-            jnp.asarray(outcome.reshape(()), jnp.float32),
-            terminated=bool(terminated),
-            truncated=bool(truncated),
+            _check_reward(reward),
+            terminated=_check_flag("terminated", terminated),
+            truncated=_check_flag("truncated", truncated),
         )
+        ended = bool(next_timestep.last)
+        if not ended and len(self._episodes[-1]) + 1 >= self._spec.max_steps:
+            raise ValueError(
+                f"observe(truncated=False): the agent knows episodes of at most {self._spec.max_steps} steps; report "
+                "this one with truncated=True."
+            )
         transition = Transition(self._timestep, self._action, next_timestep, jnp.ones((), bool), self._extras)
         self._memory = _observe(self._agent, self._step_key(), self._memory, transition)
-        episode.append(jax.device_get(transition))
+        self._episodes[-1].append(jax.device_get(transition))
         self._timestep, self._action = (None if ended else next_timestep), None
         if ended and len(self._episodes) == self._agent.episodes_per_adapt:
             self._adapt()
@@ -156,6 +153,19 @@ def _check(space: Space, value: Any, where: str) -> Array:
     return jnp.asarray(array, space.dtype)
 
 
+def _check_reward(reward: Any) -> Array:
+    array = np.asarray(reward)
+    if array.size != 1 or array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+        raise ValueError(f"observe(reward={reward!r}): must be a finite number.")
+    return jnp.asarray(array.reshape(()), jnp.float32)
+
+
+def _check_flag(name: str, flag: Any) -> bool:
+    if not isinstance(flag, bool | np.bool_):
+        raise ValueError(f"observe({name}={flag!r}): must be True or False.")
+    return bool(flag)
+
+
 def _blank(transition: Transition) -> Transition:
     """Padding."""
     return transition._replace(valid=np.zeros((), bool))  # type: ignore[arg-type]
@@ -165,7 +175,7 @@ def _stack(items: list[Transition]) -> Transition:
     return jax.tree.map(lambda *x: np.stack(x), *items)
 
 
-# The key plan is the one of `_rollout`: `fold_in(key, i)` is `split(key, n)[i]` for JAX's default generator, whatever n.
+# The key plan is the one of `_rollout`: for JAX's default generator `fold_in(key, i)` is `split(key, n)[i]`, whatever n.
 
 
 @eqx.filter_jit

@@ -46,7 +46,7 @@ class TaskEnv:
             raise ValueError(f"sample_tasks(num_tasks={num_tasks}): must be at least 1.")
         self._sample_key, key = jax.random.split(self._sample_key)
         stacked = _to_numpy(sample_tasks(self._tasks, key, num_tasks))
-        return [jax.tree.map(lambda leaf, index=index: leaf[index].copy(), stacked) for index in range(num_tasks)]
+        return [jax.tree.map(lambda leaf, index=index: np.array(leaf[index]), stacked) for index in range(num_tasks)]
 
     def set_task(self, task: PyTree) -> None:
         """Make `task` the current one; call `reset` before the next `step`.

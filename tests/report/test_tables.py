@@ -47,7 +47,7 @@ def test_verdict(better, value, bar, expected):
 
 
 def test_a_row_has_the_figures_of_its_file():
-    row = _tables.results_table([RESULT]).splitlines()[-1]
+    row = _tables.results_table([RESULT]).splitlines()[2]
     for part in ("`two-arm`", "regret ↓", "2.123 [2, 2.25]", "2.79", "reached", "2 × 10,000", "40 M in 5 min"):
         assert part in row, part
 
@@ -119,3 +119,12 @@ def test_pages_name_only_benchmarks_and_methods_that_exist():
             if method.islower():  # METHOD BENCHMARK in capitals stands for any
                 assert method in _tables.METHODS, f"{page.name}: {method}"
                 assert name in REGISTRY, f"{page.name}: {name}"
+
+
+def test_notes_of_recipes_are_printed_once():
+    text = _tables.results_table([RESULT, RESULT | {"id": "eleven-arm"}, RESULT | {"id": "harlow"}])
+    (note,) = _tables.RECIPES["two-arm"].notes.values()
+    assert text.endswith(f"\n\n¹ {note}")
+    assert "| `two-arm`¹ |" in text
+    assert "| `eleven-arm`¹ |" in text
+    assert "| `harlow` |" in text

@@ -71,9 +71,10 @@ def _reproduce(row: Any, options: ReproduceOptions) -> int:
     if stored is None:
         return 0
     same = agrees(result["value"], stored)
+    interval = f"[{stored['low']:.5g}, {stored['high']:.5g}]"
     print(
-        f"stored result: {stored['value']:.5g} [{stored['low']:.5g}, {stored['high']:.5g}], {stored['num_seeds']} seeds; "
-        f"the new one is {'within' if same else 'OUTSIDE of'} its tolerance of {stored['tolerance']:.0%}."
+        f"stored result: {stored['value']:.5g} {interval}, {stored['num_seeds']} seeds; the new one is "
+        f"{'within' if same else 'OUTSIDE of'} its tolerance of {stored['tolerance']:.0%}."
     )
     return 0 if same else 1
 

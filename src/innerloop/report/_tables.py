@@ -37,13 +37,15 @@ def verdict(result: Result) -> str:
 
 
 def results_table(results: Sequence[Result]) -> str:
-    """One row for each result: what was measured, on how much, against which bar."""
+    """One row for each result: what was measured, on how much, against which bar; notes of recipes below."""
     results = [result for result in results if "value" in result]
     if not results:
         return "*No result has been measured yet.*"
+    notes = {result["id"]: list(RECIPES[result["id"]].notes.values()) for result in results if result["id"] in RECIPES}
+    marks = dict(zip(dict.fromkeys(note for texts in notes.values() for note in texts), "¹²³⁴⁵⁶⁷⁸⁹", strict=False))
     rows = [
         [
-            f"`{result['id']}`",
+            f"`{result['id']}`{''.join(marks[note] for note in notes.get(result['id'], []))}",
             f"{result.get('metric') or 'return'} {'↓' if result.get('better') == 'lower' else '↑'}",
             _value(result),
             _number(result.get("bar")),
@@ -62,9 +64,9 @@ def results_table(results: Sequence[Result]) -> str:
         "published",
         "verdict",
         "seeds × tasks",
-        "training steps a seed",
+        "steps of training a seed",
     ]
-    return _table(head, rows)
+    return "\n\n".join([_table(head, rows), *(f"{mark} {note}" for note, mark in marks.items())])
 
 
 def seeds_table(results: Sequence[Result]) -> str:
