@@ -176,7 +176,9 @@ class AdaptationCurve:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.json").write_text(json.dumps(self.to_json(), indent=1) + "\n")
         arrays: dict[str, Any] = {"returns": self.returns, **self.scores()}
-        np.savez_compressed(folder / f"{name}.npz", **arrays)
+        part = folder / f".{name}.part.npz"
+        np.savez_compressed(part, **arrays)
+        part.replace(folder / f"{name}.npz")
 
     @staticmethod
     def load(folder: str | Path, name: str) -> "AdaptationCurve":

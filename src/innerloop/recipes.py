@@ -115,7 +115,7 @@ for row in (
         id="demo",
         method="rl2",
         benchmark="bandit-n10-k5",
-        settings=_rl2(150, hidden_size=32, num_tasks=512, learning_rate=3e-3, entropy_coef=0.02),
+        settings=_rl2(800, hidden_size=32, num_tasks=512, learning_rate=3e-3, entropy_coef=0.02),
         num_seeds=1,
         num_test_tasks=2000,
     ),

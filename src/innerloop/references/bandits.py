@@ -260,7 +260,7 @@ class RestlessBayes(Agent):
         return memory
 
 
-def _reflected_walk(step_size: float, num_cells: int) -> np.ndarray:
+def _reflected_walk(step_size: float, num_cells: int) -> Float[np.ndarray, "cells cells"]:
     """`[from, to]`: probability of a move between cells of [0, 1] by a Gaussian step reflected at the borders."""
     centres, edges = (np.arange(num_cells) + 0.5) / num_cells, np.arange(num_cells + 1) / num_cells
     most = 1 + int(3 * step_size)
@@ -271,7 +271,7 @@ def _reflected_walk(step_size: float, num_cells: int) -> np.ndarray:
 
 
 @functools.cache
-def finite_horizon_indices(num_pulls: int, num_charges: int = 401) -> np.ndarray:
+def finite_horizon_indices(num_pulls: int, num_charges: int = 401) -> Float[np.ndarray, "pulls pulls pulls"]:
     """`[t, s, f]`: index of an arm with s successes and f failures when t of `num_pulls` pulls are made, float32.
 
     The index is the charge per pull at which a player who may stop after any of the m = num_pulls - t pulls left, and
@@ -295,7 +295,9 @@ def finite_horizon_indices(num_pulls: int, num_charges: int = 401) -> np.ndarray
     return indices
 
 
-def _zero_crossing(falling: np.ndarray, grid: np.ndarray) -> np.ndarray:
+def _zero_crossing(
+    falling: Float[np.ndarray, "*states grid"], grid: Float[np.ndarray, " grid"]
+) -> Float[np.ndarray, "*states"]:
     """Where rows (last axis) that fall from above 0 to below 0 are 0, by linear interpolation on `grid`."""
     after = np.clip(np.sum(falling > 0, axis=-1), 1, len(grid) - 1)
     right = np.take_along_axis(falling, after[..., None], -1)[..., 0]
@@ -363,7 +365,7 @@ def bayes_optimal_two_armed(num_pulls: int) -> float:
     return float(value[0, 0, 0])
 
 
-def bayes_optimal_dependent_regret(means: np.ndarray, num_pulls: int = 100) -> float:
+def bayes_optimal_dependent_regret(means: Float[np.ndarray, " tasks"], num_pulls: int = 100) -> float:
     """Expected regret of `DependentGreedy` on arms with means (p, 1 - p), averaged over p in `means`. Exact.
 
     Before pull t + 1 the evidence for the better arm is Binomial(t, max(p, 1 - p)), whatever was pulled: regret is

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def write_result(folder: str | Path, result: dict[str, Any]) -> Path:
     """Store a result, whole or not at all."""
     path = Path(folder) / f"{result['id']}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
+    part = path.with_suffix(f".{os.getpid()}.part")
     part.write_text(json.dumps(result, indent=1) + "\n")
     part.replace(path)
     return path
