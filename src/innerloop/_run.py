@@ -128,7 +128,8 @@ def configure(
     evaluate_every = num_updates // 10 + 1 if evaluate_every is None else evaluate_every
     if evaluate_every < 0 or seed < 0:
         raise ValueError(f"evaluate_every={evaluate_every}, seed={seed}: neither may be negative.")
-    saves, looks = (x and math.ceil(x / log_every) * log_every for x in (checkpoint_every, evaluate_every))
+    looks = math.ceil(evaluate_every / log_every) * log_every
+    saves = None if checkpoint_every is None else math.ceil(checkpoint_every / log_every) * log_every
     return RunConfig(method, benchmark, settings, seed, num_seeds, log_every, saves, looks, num_test_tasks)
 
 
