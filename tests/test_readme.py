@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
-SMALL = {r"\bnum_updates=\d+": "num_updates=2", r"\bnum_tasks=\d+": "num_tasks=16"}
+SMALL = {r"\bnum_updates=\d+": "num_updates=2", r"\b(num_tasks|num_test_tasks)=\d+": r"\1=16"}
 PAGES = [
     page for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))] if BLOCK.search(page.read_text())
 ]
