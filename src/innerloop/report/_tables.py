@@ -52,7 +52,7 @@ def results_table(results: Sequence[Result]) -> str:
             _number(result.get("published")),
             verdict(result),
             f"{_number(result.get('num_seeds'))} × {_number(result.get('num_test_tasks'))}",
-            f"{_number(result.get('env_steps'))} in {_duration(result.get('wall_seconds'))}",
+            _cost(result),
         ]
         for result in results
     ]
@@ -213,6 +213,11 @@ def _number(value: float | int | None) -> str:
     if abs(value) >= 1e6:
         return f"{value / 1e6:.3g} M"
     return f"{value:,.0f}" if abs(value) >= 1e3 or float(value).is_integer() else f"{value:.4g}"
+
+
+def _cost(result: Result) -> str:
+    steps, seconds = result.get("env_steps"), result.get("wall_seconds")
+    return "–" if steps is None and seconds is None else f"{_number(steps)} in {_duration(seconds)}"
 
 
 def _duration(seconds: float | int | None) -> str:
