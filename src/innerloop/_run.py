@@ -15,6 +15,7 @@ import dataclasses
 import json
 import math
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -194,6 +195,8 @@ def resume(
         train_run(folder, config, show=show, callbacks=callbacks)
         if not measure:
             return []
+        if show:
+            print(f"measuring on {config.num_test_tasks} held-out tasks ...", file=sys.stderr, flush=True)
         return evaluate_run(folder, num_tasks=config.num_test_tasks, references=references, plot=plot)
 
 

@@ -62,7 +62,7 @@ def demo_command(arguments: list[str]) -> int:
     console().print(curves_table([*curves, *references], about.summary))
     print(known_values(about.known))
     print(f"pictures: {folder / 'curve.png'}, {folder / 'curve.html'}")
-    print(f"measured in {time.monotonic() - started:.0f} s. Next: innerloop evaluate {folder / row.method} --greedy")
+    print(f"done in {time.monotonic() - started:.0f} s. Next: innerloop evaluate {folder / row.method} --greedy")
     return 0
 
 
