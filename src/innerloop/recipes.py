@@ -107,7 +107,7 @@ def _rl2(num_updates: int, hidden_size: int = 64, core: CoreName = "gru", hint: 
 
 
 BASE: dict[str, Any] = {"num_tasks": 1024, "learning_rate": 2e-3, "gae_lambda": 0.9, "entropy_coef": 0.04}
-"""What most recipes share. Settings were chosen on training tasks."""
+"""What most recipes share."""
 HINT = "Trained with a critic and an auxiliary loss that know the task; the agent does not, and its inputs are RL²'s."
 
 for row in (
