@@ -33,7 +33,7 @@ def verdict(result: Result) -> str:
         return "not measured"
     if bar is None:
         return "no bar"
-    return "reached" if (value >= bar if result.get("better") == "lower" else value >= bar) else "**missed**"
+    return "reached" if (value <= bar if result.get("better") == "lower" else value >= bar) else "**missed**"
 
 
 def results_table(results: Sequence[Result]) -> str:
