@@ -23,8 +23,8 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from innerloop._callbacks import read_metrics
-from innerloop._checkpoint import checkpoints, newest
 from innerloop._machine import commit, machine, versions
+from innerloop._sealed import checkpoints, newest
 from innerloop.report._results import write_result
 
 TIMED = ("seconds", "compile_seconds", "steps_per_second")

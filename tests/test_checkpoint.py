@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from jaxtyping import Array
 
-from innerloop._checkpoint import Checkpoint, CheckpointError, checkpoints, restore, save
+from innerloop._checkpoint import Checkpoint, restore, save
 from innerloop._collect import JaxCollector, StreamCollector
 from innerloop._export import export, read_exported
 from innerloop._learner import Learner
+from innerloop._sealed import CheckpointError, checkpoints
 from innerloop._train import NonFiniteError, TrainState, init, train
 from innerloop.agents import FeedForward
 from innerloop.envs.bandits import BernoulliBandit, uniform_bandits

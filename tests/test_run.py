@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 
 from innerloop._callbacks import Evaluate, Interrupted, MetricsWriter, ProgressBar, StopOnSignal, read_metrics
-from innerloop._checkpoint import Checkpoint, CheckpointError, checkpoints, newest
+from innerloop._checkpoint import Checkpoint
 from innerloop._machine import compilation_cache, machine
 from innerloop._run import RunConfig, configure, evaluate_run, finished, resume, run_experiment
+from innerloop._sealed import CheckpointError, checkpoints, newest
 from innerloop._session import load
 from innerloop._train import Progress, TrainState
 from innerloop.algorithms._on_policy import OnPolicy

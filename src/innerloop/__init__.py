@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from innerloop._benchmark import Benchmark, Reference
     from innerloop._callbacks import Evaluate, Interrupted, MetricsWriter, ProgressBar, StopOnSignal
     from innerloop._check import CheckReport, check_env
-    from innerloop._checkpoint import Checkpoint, CheckpointError, restore
+    from innerloop._checkpoint import Checkpoint, restore
     from innerloop._collect import Collector, JaxCollector, StreamCollector
     from innerloop._env import Box, Discrete, Env, EnvSpec, advance, restart
     from innerloop._evaluate import AdaptationCurve, bootstrap_interval, evaluate, iqm
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from innerloop._machine import compilation_cache
     from innerloop._rollout import episode, run_round, trial
     from innerloop._run import RunConfig, configure, evaluate_run, resume, run_experiment
+    from innerloop._sealed import CheckpointError
     from innerloop._session import Deployed, Session, load
     from innerloop._task import Finite, Mixture, Sampled, TaskDistribution, sample_tasks
     from innerloop._task_api import TaskEnv
@@ -115,7 +116,7 @@ __getattr__, __dir__ = lazy(
         "_benchmark": ("Benchmark", "Reference"),
         "_callbacks": ("Evaluate", "Interrupted", "MetricsWriter", "ProgressBar", "StopOnSignal"),
         "_check": ("CheckReport", "check_env"),
-        "_checkpoint": ("Checkpoint", "CheckpointError", "restore"),
+        "_checkpoint": ("Checkpoint", "restore"),
         "_collect": ("Collector", "JaxCollector", "StreamCollector"),
         "_env": ("Box", "Discrete", "Env", "EnvSpec", "advance", "restart"),
         "_evaluate": ("AdaptationCurve", "bootstrap_interval", "evaluate", "iqm"),
@@ -124,6 +125,7 @@ __getattr__, __dir__ = lazy(
         "_machine": ("compilation_cache",),
         "_rollout": ("episode", "run_round", "trial"),
         "_run": ("RunConfig", "configure", "evaluate_run", "resume", "run_experiment"),
+        "_sealed": ("CheckpointError",),
         "_session": ("Deployed", "Session", "load"),
         "_task": ("Finite", "Mixture", "Sampled", "TaskDistribution", "sample_tasks"),
         "_task_api": ("TaskEnv",),

@@ -9,13 +9,10 @@ proper name is complete:
     000000500/sidecar.json       format, versions, update, root key, tree structure, SHA-256 of every file
 """
 
-import hashlib
-import json
 import shutil
-import sys
 import time
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +20,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from innerloop._arrays import read_arrays, write_arrays
-from innerloop._machine import versions
+from innerloop._arrays import check_structure, leaves, read_arrays, structure, write_arrays
+from innerloop._export import export_progress
+from innerloop._sealed import CheckpointError, checkpoints, newest, reason, seal
 from innerloop._train import Progress, TrainState
 from innerloop._types import Key
 
-FORMAT = 1
-STATE, SIDECAR = "state.safetensors", "sidecar.json"
-
-
-class CheckpointError(OSError):
-    """A checkpoint could not be written, or none could be read."""
-
-
-class DamagedError(Exception):
-    """Files of a checkpoint are not what they were when it was written."""
+STATE = "state.safetensors"
 
 
 def save(
@@ -72,7 +61,7 @@ def save(
         part.rename(final)
     except OSError as error:
         raise CheckpointError(
-            f"cannot write checkpoint {final}: {_reason(error)}. Earlier checkpoints are untouched: "
+            f"cannot write checkpoint {final}: {reason(error)}. Earlier checkpoints are untouched: "
             "make room or choose another folder, and resume."
         ) from error
     finally:
@@ -80,21 +69,6 @@ def save(
     for old in checkpoints(folder)[keep:]:
         shutil.rmtree(old, ignore_errors=True)
     return final
-
-
-def _reason(error: Exception) -> str:
-    """In one line."""
-    return error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
-
-
-def leaves(tree: Any) -> dict[str, Any]:
-    """The array leaves by path."""
-    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
-
-
-def structure(tree: Any) -> list[dict[str, Any]]:
-    """Path, shape and dtype of each leaf, in order."""
-    return [{"path": path, "shape": list(x.shape), "dtype": str(x.dtype)} for path, x in leaves(tree).items()]
 
 
 def _is_key(leaf: Any) -> bool:
@@ -128,75 +102,6 @@ def _key_impl(key: Any) -> str:
     return found[0]
 
 
-def seal(folder: Path, sidecar: Mapping[str, Any]) -> None:
-    """Write the sidecar: what is in the folder, and the digest of each file."""
-    files = {str(file.relative_to(folder)): digest(file) for file in sorted(folder.rglob("*")) if file.is_file()}
-    body = {"format": FORMAT, **sidecar, "versions": versions(), "files": files}
-    body["sha256"] = _digest_of(body)
-    (folder / SIDECAR).write_text(json.dumps(body, indent=1) + "\n")
-
-
-def digest(file: Path) -> str:
-    """SHA-256 of a file."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _digest_of(body: Mapping[str, Any]) -> str:
-    text = json.dumps({name: x for name, x in body.items() if name != "sha256"}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def verify(checkpoint: Path) -> dict[str, Any]:
-    """The sidecar, after every file was found as it was written. Raises DamagedError."""
-    try:
-        sidecar = json.loads((checkpoint / SIDECAR).read_text())
-        if sidecar["sha256"] != _digest_of(sidecar):
-            raise DamagedError(f"{SIDECAR} was changed")
-        for name, expected in sidecar["files"].items():
-            if digest(checkpoint / name) != expected:
-                raise DamagedError(f"{name} was changed")
-    except FileNotFoundError as error:
-        raise DamagedError(f"{Path(str(error.filename)).name} is missing") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedError(f"unreadable: {_reason(error)}") from error
-    if sidecar["format"] != FORMAT:
-        raise ValueError(f"{checkpoint}: format {sidecar['format']}; this version of innerloop reads format {FORMAT}.")
-    return sidecar
-
-
-def checkpoints(folder: str | Path) -> list[Path]:
-    """Complete checkpoints of a run, newest first."""
-    folder = checkpoint_folder(folder)
-    if not folder.is_dir():
-        return []
-    return sorted((x for x in folder.iterdir() if x.is_dir() and x.name.isdecimal()), key=lambda x: -int(x.name))
-
-
-def checkpoint_folder(folder: str | Path) -> Path:
-    """Where a run keeps its checkpoints; the folder itself if it is no run directory."""
-    inside = Path(folder) / "checkpoints"
-    return inside if inside.is_dir() else Path(folder)
-
-
-def newest(folder: str | Path) -> tuple[Path, dict[str, Any]]:
-    """The newest undamaged checkpoint and its sidecar. Says on stderr which ones it had to pass over."""
-    found = checkpoints(folder)
-    if not found:
-        raise ValueError(f"{folder}: there is no checkpoint in it; give the folder of a run that has saved one.")
-    for checkpoint in found:
-        try:
-            return checkpoint, verify(checkpoint)
-        except DamagedError as error:
-            _say_once(f"checkpoint {checkpoint} is damaged ({error}); using the one before.")
-    raise CheckpointError(f"{folder}: none of its {len(found)} checkpoints can be read; start the run anew.")
-
-
-@cache
-def _say_once(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def restore(folder: str | Path, template: TrainState, *, key: Key | None = None) -> TrainState:
     """The newest undamaged checkpoint of a run.
 
@@ -214,20 +119,6 @@ def restore(folder: str | Path, template: TrainState, *, key: Key | None = None)
     if key is not None and sidecar.get("key") not in (None, key_data(key)):
         raise ValueError(f"restore(key=...): {checkpoint} was made with another root key; use the seed of that run.")
     return _read_state(checkpoint / STATE, template)
-
-
-def check_structure(checkpoint: Path, saved: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> None:
-    """Raise ValueError naming the first leaf in which two trees differ."""
-    fix = "build learner and collector with the settings of that run (its config.json), or use another folder."
-    saved_by_path, wanted_by_path = ({leaf["path"]: leaf for leaf in x} for x in (saved, wanted))
-    for path in [*wanted_by_path, *saved_by_path]:
-        if path not in saved_by_path:
-            raise ValueError(f"{checkpoint}: it has no leaf {path}, which this run has; {fix}")
-        if path not in wanted_by_path:
-            raise ValueError(f"{checkpoint}: its leaf {path} does not exist in this run; {fix}")
-        there, here = (f"{x[path]['dtype']}{x[path]['shape']}" for x in (saved_by_path, wanted_by_path))
-        if there != here:
-            raise ValueError(f"{checkpoint}: leaf {path} is {there} there and {here} in this run; {fix}")
 
 
 def key_data(key: Key) -> list[int]:
@@ -272,8 +163,6 @@ class Checkpoint:
         """Save now, unless this update is saved already."""
         if progress.update == self._saved:
             return
-        from innerloop._export import export_progress
-
         sidecar = {
             "num_updates": progress.num_updates,
             "num_seeds": progress.num_seeds,

@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from innerloop._agent import Agent
-from innerloop._arrays import read_arrays, write_arrays
-from innerloop._checkpoint import DamagedError, check_structure, digest, leaves, newest, structure
+from innerloop._arrays import check_structure, leaves, read_arrays, structure, write_arrays
 from innerloop._env import EnvSpec
 from innerloop._machine import versions
+from innerloop._sealed import DamagedError, digest, newest
 from innerloop._train import Progress
 
 FORMAT = 1

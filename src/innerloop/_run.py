@@ -28,12 +28,13 @@ import jax
 from innerloop._agent import Agent
 from innerloop._benchmark import Benchmark
 from innerloop._callbacks import EVALUATION, Evaluate, MetricsWriter, ProgressBar, StopOnSignal
-from innerloop._checkpoint import Checkpoint, CheckpointError, checkpoints, newest, restore
+from innerloop._checkpoint import Checkpoint, restore
 from innerloop._collect import Collector, JaxCollector, StreamCollector
 from innerloop._env import Env
 from innerloop._evaluate import AdaptationCurve, evaluate
 from innerloop._export import read_exported
 from innerloop._machine import commit, compilation_cache, machine, versions
+from innerloop._sealed import CheckpointError, checkpoints, newest
 from innerloop._task import TaskDistribution
 from innerloop._train import Callback, init, train
 from innerloop.benchmarks import benchmark as find_benchmark
