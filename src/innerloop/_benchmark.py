@@ -48,3 +48,7 @@ class Benchmark:
     metrics: Mapping[str, Callable[[Trials], Float[Array, ""]]] = field(default_factory=dict)
     references: Mapping[str, Reference] = field(default_factory=dict)
     known: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+Rows = dict[str, Callable[[], Benchmark]]
+"""Part of the table: what builds a benchmark, by name."""

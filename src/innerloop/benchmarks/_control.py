@@ -1,0 +1,56 @@
+"""Small control: a point that walks, cart and pole."""
+
+from innerloop._benchmark import Benchmark, Reference, Rows
+from innerloop._task import TaskDistribution
+from innerloop.envs.cartpole import CartPole, standard_cartpole
+from innerloop.envs.point import PointGoal, semicircle_goals, square_goals
+from innerloop.references.generic import Random
+from innerloop.references.point import GoToGoal
+
+
+def _point(
+    name: str, env: PointGoal, num_episodes: int, train: TaskDistribution, test: TaskDistribution, source: str
+) -> Benchmark:
+    return Benchmark(
+        name=name,
+        summary="A point walks to a goal that only its reward (minus the distance) tells.",
+        source=source,
+        env=env,
+        train=train,
+        test=test,
+        num_episodes=num_episodes,
+        references={
+            "oracle": Reference(GoToGoal, "told the goal, walks straight to it", reveals_task=True),
+            "random": Reference(lambda: Random(env.spec), "uniform steps"),
+        },
+    )
+
+
+def _point_env() -> Benchmark:
+    goals = square_goals()
+    return _point("point-env", PointGoal(show_distance=True), 4, goals, goals, "garage 2021.3, PointEnv")
+
+
+def _point_goal() -> Benchmark:
+    train, test = semicircle_goals().split(0.8)
+    return _point("point-goal", PointGoal(), 3, train, test, "this library")
+
+
+def _cartpole() -> Benchmark:
+    env, tasks = CartPole(), standard_cartpole()
+    return Benchmark(
+        name="cartpole",
+        summary="CartPole-v1, a single task: for speed, and to see that a learner learns at all.",
+        source="Barto, Sutton and Anderson 1983; Gymnasium",
+        env=env,
+        train=tasks,
+        test=tasks,
+        num_episodes=1,
+        references={"random": Reference(lambda: Random(env.spec), "uniform pushes")},
+        known={"return": {"optimal": 500.0}},
+    )
+
+
+def rows() -> Rows:
+    """The family's benchmarks by name."""
+    return {"point-env": _point_env, "point-goal": _point_goal, "cartpole": _cartpole}
