@@ -34,6 +34,9 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
     "recurrent-rnn": lambda spec: Recurrent(spec, key=KEY, core="rnn", hidden_size=8),
     "recurrent-no-reward": lambda spec: Recurrent(spec, key=KEY, hidden_size=8, feed_reward=False),
     "recurrent-reset": lambda spec: Recurrent(spec, key=KEY, hidden_size=8, reset_at_episodes=True),
+    "recurrent-joint": lambda spec: Recurrent(
+        spec, key=KEY, hidden_size=8, input_widths=(7,), head_widths=(6,), feed_prev_obs=True
+    ),
     "feedforward": lambda spec: FeedForward(spec, key=KEY, widths=(8,)),
     "greedy": lambda spec: Greedy(Recurrent(spec, key=KEY, hidden_size=8)),
 }
@@ -69,7 +72,7 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "ppo-trials": lambda: (PPO(recurrent(), ADAM, num_minibatches=2), bandit_trials()),
     "ppo-critic": lambda: (PPO(recurrent(), ADAM, partial(TaskCritic, 8, 3), num_minibatches=2), bandit_trials()),
     "ppo-predictor": lambda: (
-        PPO(recurrent(), ADAM, make_predictor=partial(TaskPredictor, 8, 3), num_minibatches=2),
+        PPO(recurrent(), ADAM, make_predictor=partial(TaskPredictor, 8, 3, 2), num_minibatches=2),
         bandit_trials(),
     ),
     "ppo-bptt": lambda: (PPO(recurrent(core="lstm"), ADAM, num_minibatches=2, bptt_length=3), bandit_trials()),

@@ -12,13 +12,14 @@ from innerloop._env import EnvSpec
 from innerloop._rollout import where
 from innerloop._types import Key, Memory, TimeStep, Transition
 from innerloop.envs.wrappers import encode
-from innerloop.nn import Core, CoreName, Encoder, Linear, PolicyHead, greedy_action, make_core
+from innerloop.nn import MLP, Core, CoreName, Encoder, Linear, PolicyHead, greedy_action, make_core
 
 
 class RecurrentMemory(NamedTuple):
-    """The core's state, and the last step's action, reward and end flag, which the next step's input needs."""
+    """The core's state, and of the last step what the next step's input needs; `prev_obs` only if it is fed."""
 
     state: Any
+    prev_obs: Array | None
     prev_action: Array
     prev_reward: Float[Array, ""]
     prev_last: Bool[Array, ""]
@@ -31,17 +32,25 @@ class Recurrent(ActorCritic):
     The input of step t is (obs_t, action_{t-1}, reward_{t-1}, episode-end flag_{t-1}), across episode boundaries:
     the reward that ends an episode reaches the core at the first step of the next one.
 
+    With `feed_prev_obs` it is fed obs_{t-1} too: nothing it has not seen, but a whole transition at once. Layers of
+    `input_widths` join all these before the core, whose own input is linear: what depends on the pair of a state and
+    an action is then seen as such. Layers of `head_widths` see memory and observation before policy and value do,
+    which are linear in the memory otherwise: they can pick from it what belongs to the state the agent is in.
+
     Ablations: `feed_reward=False` and `feed_action=False` blank that input, `reset_at_episodes=True` clears the
     memory whenever an episode ends.
     """
 
     encoder: Encoder
+    joint: MLP
     core: Core
+    head: MLP
     policy: PolicyHead
     value: Linear
     spec: EnvSpec
     feed_action: bool = eqx.field(static=True)
     feed_reward: bool = eqx.field(static=True)
+    feed_prev_obs: bool = eqx.field(static=True)
     reset_at_episodes: bool = eqx.field(static=True)
     episodes_per_adapt: int = eqx.field(static=True)
 
@@ -53,19 +62,26 @@ class Recurrent(ActorCritic):
         core: CoreName = "gru",
         hidden_size: int = 64,
         encoder_widths: tuple[int, ...] = (),
+        input_widths: tuple[int, ...] = (),
+        head_widths: tuple[int, ...] = (),
         feed_action: bool = True,
         feed_reward: bool = True,
+        feed_prev_obs: bool = False,
         reset_at_episodes: bool = False,
     ):
         encoder_key, core_key, policy_key, value_key = jax.random.split(key, 4)
         self.encoder = Encoder(encoder_key, spec.obs, encoder_widths)
-        num_in = self.encoder.num_features + spec.action.num_features + 2
-        self.core = make_core(core, core_key, num_in, hidden_size)
-        self.policy = PolicyHead(policy_key, hidden_size, spec.action)
-        self.value = Linear(value_key, hidden_size, 1)
+        num_in = self.encoder.num_features * (2 if feed_prev_obs else 1) + spec.action.num_features + 2
+        self.joint = MLP(jax.random.fold_in(core_key, 1), num_in, input_widths)
+        self.core = make_core(core, core_key, input_widths[-1] if input_widths else num_in, hidden_size)
+        self.head = MLP(jax.random.fold_in(core_key, 2), hidden_size + self.encoder.num_features, head_widths)
+        num_features = head_widths[-1] if head_widths else hidden_size
+        self.policy = PolicyHead(policy_key, num_features, spec.action)
+        self.value = Linear(value_key, num_features, 1)
         self.spec = spec
         self.feed_action = feed_action
         self.feed_reward = feed_reward
+        self.feed_prev_obs = feed_prev_obs
         self.reset_at_episodes = reset_at_episodes
         self.episodes_per_adapt = 1
 
@@ -73,9 +89,10 @@ class Recurrent(ActorCritic):
         return self._initial()
 
     def _initial(self) -> RecurrentMemory:
+        obs = jnp.zeros(self.spec.obs.shape, self.spec.obs.dtype) if self.feed_prev_obs else None
         action = jnp.zeros(self.spec.action.shape, self.spec.action.dtype)
         no = jnp.zeros((), bool)
-        return RecurrentMemory(self.core.initial(), action, jnp.zeros(()), no, no)
+        return RecurrentMemory(self.core.initial(), obs, action, jnp.zeros(()), no, no)
 
     def _advance(self, memory: RecurrentMemory, obs_features: Array) -> tuple[Any, Float[Array, " size"]]:
         """One step of the core on everything that is known before acting."""
@@ -83,15 +100,22 @@ class Recurrent(ActorCritic):
         action = encode(self.spec.action, memory.prev_action) * (known if self.feed_action else 0.0)
         reward = memory.prev_reward * (1.0 if self.feed_reward else 0.0)
         scalars = jnp.stack([reward, memory.prev_last.astype(jnp.float32)])
-        return self.core.step(memory.state, jnp.concatenate([obs_features, action, scalars]))
+        before = [] if memory.prev_obs is None else [known * self.encoder(memory.prev_obs)]
+        return self.core.step(memory.state, self.joint(jnp.concatenate([obs_features, *before, action, scalars])))
 
     def _write(self, state: Any, transition: Transition) -> RecurrentMemory:
         step = transition.next_timestep
-        memory = RecurrentMemory(state, transition.action, step.reward, step.last, jnp.ones((), bool))
+        obs = transition.timestep.obs if self.feed_prev_obs else None
+        memory = RecurrentMemory(state, obs, transition.action, step.reward, step.last, jnp.ones((), bool))
         return where(step.last, self._initial(), memory) if self.reset_at_episodes else memory
 
+    def _judge(self, features: Float[Array, " size"], obs_features: Array) -> Float[Array, " width"]:
+        """What policy and value are computed from."""
+        return self.head(jnp.concatenate([features, obs_features])) if self.head.layers else features
+
     def act(self, key: Key, memory: RecurrentMemory, timestep: TimeStep) -> tuple[Array, ActExtras]:
-        _, features = self._advance(memory, self.encoder(timestep.obs))
+        obs_features = self.encoder(timestep.obs)
+        features = self._judge(self._advance(memory, obs_features)[1], obs_features)
         policy = self.policy(features)
         action = policy.sample(key)
         extras = ActExtras(policy.log_prob(action), self.value(features)[0], greedy_action(policy))
@@ -116,5 +140,6 @@ class Recurrent(ActorCritic):
 
         kept = transitions._replace(extras=None)
         _, features = jax.lax.scan(step, memory, (kept, trial_first, obs_features))
-        log_prob, entropy = jax.vmap(self.policy.judge)(features, transitions.action)
-        return Outputs(log_prob, entropy, jax.vmap(self.value)(features)[:, 0], features)
+        judged = jax.vmap(self._judge)(features, obs_features)
+        log_prob, entropy = jax.vmap(self.policy.judge)(judged, transitions.action)
+        return Outputs(log_prob, entropy, jax.vmap(self.value)(judged)[:, 0], features)

@@ -28,27 +28,39 @@ class TaskCritic(eqx.Module):
 
     def __call__(self, task: Task, features: Float[Array, "time features"]) -> Float[Array, " time"]:
         """The value before each step of one trial, `[time]`."""
-        num_steps = features.shape[0]
+        num_steps, num_features = features.shape
         elapsed = jnp.arange(num_steps, dtype=jnp.float32) / num_steps
-        told = jnp.broadcast_to(flatten_task(task), (num_steps, flatten_task(task).shape[0]))
         clock = jnp.stack([elapsed, jnp.square(elapsed)], axis=1)
-        inputs = jnp.concatenate([jax.lax.stop_gradient(features), told, clock], axis=1)
-        return jax.vmap(lambda x: self.head(self.net(x))[0])(inputs)
+        told = flatten_task(task)
+        first, *others = self.net.layers  # of [features, task, clock]; the task's share is the same at every step
+        of_features, of_task, of_clock = jnp.split(first.weight, (num_features, num_features + told.shape[0]))
+        x = jax.lax.stop_gradient(features) @ of_features + clock @ of_clock + (told @ of_task + first.bias)[None]
+        x = jax.nn.relu(x)
+        for layer in others:
+            x = jax.nn.relu(x @ layer.weight + layer.bias[None])
+        return (x @ self.head.weight + self.head.bias[None])[:, 0]
 
 
 class TaskPredictor(eqx.Module):
     """Reads the task off the agent's features: an auxiliary loss that teaches the memory to infer (Humplik et al. 2019).
 
     The squared error against the flattened task makes the features carry its posterior mean. Gradients flow into the
-    agent; the predictor itself is thrown away.
+    agent; the predictor itself is thrown away. With `every` it is asked at every that many steps only, each of which
+    then counts for as many: tasks with many entries would cost more than the agent itself.
     """
 
     linear: Linear
+    every: int = eqx.field(static=True)
 
-    def __init__(self, num_features: int, num_task_features: int, *, key: Key):
+    def __init__(self, num_features: int, num_task_features: int, every: int = 1, *, key: Key):
+        if every < 1:
+            raise ValueError(f"TaskPredictor(every={every}): must be at least 1.")
         self.linear = Linear(key, num_features, num_task_features)
+        self.every = every
 
     def error(self, task: Task, features: Float[Array, "time features"]) -> Float[Array, " time"]:
         """½ |prediction - task|² at each step of one trial, mean over the task's entries."""
-        difference = jax.vmap(self.linear)(features) - flatten_task(task)[None]
-        return 0.5 * jnp.square(difference).mean(axis=1)
+        asked = slice(self.every - 1, None, self.every)
+        difference = jax.vmap(self.linear)(features[asked]) - flatten_task(task)[None]
+        error = 0.5 * jnp.square(difference).mean(axis=1)
+        return jnp.zeros(features.shape[0]).at[asked].set(self.every * error)

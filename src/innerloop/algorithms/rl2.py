@@ -29,16 +29,24 @@ class RL2:
     """Width of the memory."""
     encoder_widths: tuple[int, ...] = ()
     """Hidden layers between observation and memory."""
+    input_widths: tuple[int, ...] = ()
+    """Hidden layers on all that the memory is fed with."""
+    head_widths: tuple[int, ...] = ()
+    """Hidden layers on memory and observation, before policy and value."""
     feed_action: bool = True
     """Whether the memory is fed the previous action."""
     feed_reward: bool = True
     """Whether the memory is fed the previous reward (ablation: without it nothing can be learned from reward)."""
+    feed_prev_obs: bool = False
+    """Whether the memory is fed the previous observation too, so that it sees whole transitions."""
     reset_at_episodes: bool = False
     """Clear the memory when an episode ends (ablation: nothing is carried from episode to episode)."""
     task_critic: bool = False
     """Compute advantages with a critic that is told the task. The agent never is."""
     task_prediction: float = 0.0
     """Weight of an auxiliary loss that asks the memory for the task. The agent is never told it."""
+    prediction_every: int = 1
+    """Steps from one such question to the next; more is cheaper where tasks have many entries."""
     training: OnPolicy = field(default_factory=OnPolicy)
     """The outer loop."""
 
@@ -54,14 +62,17 @@ class RL2:
             core=self.core,
             hidden_size=self.hidden_size,
             encoder_widths=self.encoder_widths,
+            input_widths=self.input_widths,
+            head_widths=self.head_widths,
             feed_action=self.feed_action,
             feed_reward=self.feed_reward,
+            feed_prev_obs=self.feed_prev_obs,
             reset_at_episodes=self.reset_at_episodes,
         )
         sizes = (self.hidden_size, num_task_features(benchmark))
         privileged = {
             "make_critic": partial(TaskCritic, *sizes) if self.task_critic else None,
-            "make_predictor": partial(TaskPredictor, *sizes) if self.task_prediction else None,
+            "make_predictor": partial(TaskPredictor, *sizes, self.prediction_every) if self.task_prediction else None,
             "predict_coef": self.task_prediction,
         }
         return self.training.learner(make_agent, **privileged)
