@@ -3,8 +3,10 @@
     python benchmarks/rl2_speed.py            # all rows, each in a process of its own; writes results/rl2-speed.json
     python benchmarks/rl2_speed.py gru-64     # one row, printed as JSON
 
-Rows named after a peer use that peer's workload (batch, episodes, epochs); the figure they are held against was
-measured with the peer's own code on a machine of this kind.
+Rows named after a peer do that peer's work (env, trial, net, epochs), with its batch or with a larger one; the figure
+they are held against was measured with the peer's own code on a machine of this kind. `value` is the least that a
+peer's rows reach of the speed asked for, the better batch counting. Rows with our own epochs stand beside, and do not
+count.
 """
 
 import json
@@ -43,6 +45,7 @@ def rows() -> dict[str, dict[str, Any]]:
     found["point-env-large-batch"] = found["point-env-as-garage"] | {
         "settings": RL2(training=replace(garage, num_tasks=640, num_minibatches=4)),
     }
+    found["point-env-own-epochs"] = {"benchmark": "point-env", "settings": RL2(training=ours)}
     found["gridnavi-as-varibad-rl2"] = {
         "benchmark": "gridnavi",
         "settings": RL2(training=varibad),
@@ -141,9 +144,28 @@ def main() -> None:
         done = subprocess.run([sys.executable, __file__, name], capture_output=True, text=True, check=True)
         measured.append(json.loads(done.stdout.splitlines()[-1]))
         print(json.dumps(measured[-1]), flush=True)
-    about = {"machine": machine(), "versions": versions(), "commit": commit()}
-    result = {"id": "rl2-speed", "command": "python benchmarks/rl2_speed.py", "rows": measured} | about
+    reached: dict[str, float] = {}
+    for row in measured:
+        if "peer" in row:
+            name = row["peer"]["name"]
+            reached[name] = max(reached.get(name, 0.0), round(row["ratio"] / row["peer"]["target"], 3))
+    result = {
+        "id": "rl2-speed",
+        "metric": "share of the speed asked for, the least of the peers'",
+        "value": min(reached.values()),
+        "better": "higher",
+        "bar": 1.0,
+        "published": None,
+        "source": "100 x the classic RL² rates, 1 x PureJaxRL's PPO",
+        "details": {"reached": reached},
+        "rows": measured,
+        "machine": machine(),
+        "versions": versions(),
+        "commit": commit(),
+        "command": "python benchmarks/rl2_speed.py",
+    }
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"of the speeds asked for: {reached}")
 
 
 if __name__ == "__main__":
