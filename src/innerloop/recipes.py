@@ -115,6 +115,7 @@ BASE: dict[str, Any] = {
 }
 """What most recipes share. With 32 minibatches a long bandit learns as much in 8 M steps as with 4 in 30 M."""
 HEAD = "Policy and value have a hidden layer of their own, on memory and observation."
+LAYERS = "The memory has a hidden layer before it; policy and value have one on memory and observation."
 WIDE = (
     "The memory is fed whole transitions through a hidden layer, and policy and value have a hidden layer of their own."
 )
@@ -241,6 +242,19 @@ for row in (
         bar=1.15,
         num_test_tasks=2000,
         notes={"net": HEAD},
+    ),
+    Recipe(
+        id="maze-7",
+        method="rl2",
+        benchmark="maze-7",
+        settings=dataclasses.replace(
+            _rl2(200, hidden_size=96, num_tasks=512, num_minibatches=16), input_widths=(64,), head_widths=(64,)
+        ),
+        metric="second_episode_steps",
+        better="lower",
+        num_seeds=3,
+        num_test_tasks=2000,
+        notes={"net": LAYERS},
     ),
     Recipe(
         id="harlow",

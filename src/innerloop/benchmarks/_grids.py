@@ -55,6 +55,7 @@ def _gridnavi_held_out() -> Benchmark:
 
 _START_GOAL_METRICS = {
     "first_episode_steps": start_goal.first_episode_steps,
+    "second_episode_steps": start_goal.second_episode_steps,
     "last_episode_steps": start_goal.last_episode_steps,
     "shortest_path": start_goal.shortest_path,
     "last_over_shortest": start_goal.last_over_shortest,

@@ -264,6 +264,11 @@ def first_episode_steps(trials: Trials) -> Float[Array, ""]:
     return steps_per_episode(trials)[0]
 
 
+def second_episode_steps(trials: Trials) -> Float[Array, ""]:
+    """Steps of the second episode, when the goal may be known."""
+    return steps_per_episode(trials)[1]
+
+
 def last_episode_steps(trials: Trials) -> Float[Array, ""]:
     """Steps of the last episode."""
     return steps_per_episode(trials)[-1]
