@@ -35,7 +35,7 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
     "recurrent-no-reward": lambda spec: Recurrent(spec, key=KEY, hidden_size=8, feed_reward=False),
     "recurrent-reset": lambda spec: Recurrent(spec, key=KEY, hidden_size=8, reset_at_episodes=True),
     "recurrent-joint": lambda spec: Recurrent(
-        spec, key=KEY, hidden_size=8, input_widths=(7,), head_widths=(6,), feed_prev_obs=True
+        spec, key=KEY, hidden_size=8, input_widths=(7,), head_widths=(6,), num_products=5, feed_prev_obs=True
     ),
     "feedforward": lambda spec: FeedForward(spec, key=KEY, widths=(8,)),
     "greedy": lambda spec: Greedy(Recurrent(spec, key=KEY, hidden_size=8)),

@@ -117,7 +117,8 @@ BASE: dict[str, Any] = {
 HEAD = "Policy and value have a hidden layer of their own, on memory and observation."
 LAYERS = "The memory has a hidden layer before it; policy and value have one on memory and observation."
 WIDE = (
-    "The memory is fed whole transitions through a hidden layer, and policy and value have a hidden layer of their own."
+    "The memory is fed whole transitions through a hidden layer, and policy and value see products of memory and "
+    "observation (Jayakumar et al. 2020)."
 )
 CHOICE = (
     "A shorter training of a smaller net had missed the bar on test tasks (2.20, one seed, GRU 32, 15 M steps); length, "
@@ -192,11 +193,11 @@ for row in (
         method="rl2",
         benchmark="mdp-n10",
         settings=dataclasses.replace(
-            _rl2(500, hidden_size=96, hint=True, gae_lambda=0.7, entropy_coef=0.06),
+            _rl2(300, hidden_size=96, hint=True),
             feed_prev_obs=True,
             input_widths=(64,),
-            head_widths=(128,),
-            task_prediction=60.0,
+            num_products=128,
+            task_prediction=20.0,
             prediction_every=5,
         ),
         bar=154.2,

@@ -12,7 +12,7 @@ from innerloop._env import EnvSpec
 from innerloop._rollout import where
 from innerloop._types import Key, Memory, TimeStep, Transition
 from innerloop.envs.wrappers import encode
-from innerloop.nn import MLP, Core, CoreName, Encoder, Linear, PolicyHead, greedy_action, make_core
+from innerloop.nn import MLP, Core, CoreName, Encoder, Linear, PolicyHead, Product, greedy_action, make_core
 
 
 class RecurrentMemory(NamedTuple):
@@ -35,7 +35,8 @@ class Recurrent(ActorCritic):
     With `feed_prev_obs` it is fed obs_{t-1} too: nothing it has not seen, but a whole transition at once. Layers of
     `input_widths` join all these before the core, whose own input is linear: what depends on the pair of a state and
     an action is then seen as such. Layers of `head_widths` see memory and observation before policy and value do,
-    which are linear in the memory otherwise: they can pick from it what belongs to the state the agent is in.
+    which are linear in the memory otherwise. `num_products` gives them products of the two as well (Jayakumar et al.
+    2020): what the memory knows of the state that the agent is in is then a linear function away.
 
     Ablations: `feed_reward=False` and `feed_action=False` blank that input, `reset_at_episodes=True` clears the
     memory whenever an episode ends.
@@ -44,6 +45,7 @@ class Recurrent(ActorCritic):
     encoder: Encoder
     joint: MLP
     core: Core
+    product: Product | None
     head: MLP
     policy: PolicyHead
     value: Linear
@@ -64,6 +66,7 @@ class Recurrent(ActorCritic):
         encoder_widths: tuple[int, ...] = (),
         input_widths: tuple[int, ...] = (),
         head_widths: tuple[int, ...] = (),
+        num_products: int = 0,
         feed_action: bool = True,
         feed_reward: bool = True,
         feed_prev_obs: bool = False,
@@ -74,8 +77,11 @@ class Recurrent(ActorCritic):
         num_in = self.encoder.num_features * (2 if feed_prev_obs else 1) + spec.action.num_features + 2
         self.joint = MLP(jax.random.fold_in(core_key, 1), num_in, input_widths)
         self.core = make_core(core, core_key, input_widths[-1] if input_widths else num_in, hidden_size)
-        self.head = MLP(jax.random.fold_in(core_key, 2), hidden_size + self.encoder.num_features, head_widths)
-        num_features = head_widths[-1] if head_widths else hidden_size
+        product_key, num_obs, num_features = jax.random.fold_in(core_key, 3), self.encoder.num_features, hidden_size
+        self.product = Product(product_key, hidden_size, num_obs, num_products) if num_products else None
+        num_features += num_products
+        self.head = MLP(jax.random.fold_in(core_key, 2), num_features + num_obs, head_widths)
+        num_features = head_widths[-1] if head_widths else num_features
         self.policy = PolicyHead(policy_key, num_features, spec.action)
         self.value = Linear(value_key, num_features, 1)
         self.spec = spec
@@ -111,6 +117,8 @@ class Recurrent(ActorCritic):
 
     def _judge(self, features: Float[Array, " size"], obs_features: Array) -> Float[Array, " width"]:
         """What policy and value are computed from."""
+        if self.product is not None:
+            features = jnp.concatenate([features, self.product(features, obs_features)])
         return self.head(jnp.concatenate([features, obs_features])) if self.head.layers else features
 
     def act(self, key: Key, memory: RecurrentMemory, timestep: TimeStep) -> tuple[Array, ActExtras]:

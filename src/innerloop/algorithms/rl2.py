@@ -33,6 +33,8 @@ class RL2:
     """Hidden layers on all that the memory is fed with."""
     head_widths: tuple[int, ...] = ()
     """Hidden layers on memory and observation, before policy and value."""
+    num_products: int = 0
+    """Products of memory and observation, each projected, that policy and value see."""
     feed_action: bool = True
     """Whether the memory is fed the previous action."""
     feed_reward: bool = True
@@ -64,6 +66,7 @@ class RL2:
             encoder_widths=self.encoder_widths,
             input_widths=self.input_widths,
             head_widths=self.head_widths,
+            num_products=self.num_products,
             feed_action=self.feed_action,
             feed_reward=self.feed_reward,
             feed_prev_obs=self.feed_prev_obs,

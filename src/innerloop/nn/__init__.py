@@ -2,7 +2,7 @@
 
 from innerloop.nn._cores import GRU, LSTM, RNN, Core, CoreName, make_core
 from innerloop.nn._heads import PolicyHead, greedy_action
-from innerloop.nn._layers import CNN, MLP, Encoder, Linear, orthogonal
+from innerloop.nn._layers import CNN, MLP, Encoder, Linear, Product, orthogonal
 
 __all__ = [
     "CNN",
@@ -15,6 +15,7 @@ __all__ = [
     "Encoder",
     "Linear",
     "PolicyHead",
+    "Product",
     "greedy_action",
     "make_core",
     "orthogonal",

@@ -56,6 +56,24 @@ class MLP(eqx.Module):
         return x
 
 
+class Product(eqx.Module):
+    """(x A + a) ∘ (y B + b): multiplicative interactions of two vectors (Jayakumar et al. 2020, section 3).
+
+    With y one-hot, a linear map of the result can pick another linear map of x for every value of y.
+    """
+
+    first: Linear
+    second: Linear
+
+    def __init__(self, key: Key, num_first: int, num_second: int, num_out: int):
+        first_key, second_key = jax.random.split(key)
+        self.first = Linear(first_key, num_first, num_out)
+        self.second = Linear(second_key, num_second, num_out)
+
+    def __call__(self, x: Float[Array, " num_first"], y: Float[Array, " num_second"]) -> Float[Array, " num_out"]:
+        return self.first(x) * self.second(y)
+
+
 class CNN(eqx.Module):
     """Two 3x3 convolutions (ReLU, same size) and a linear map to `num_out` features, for small grids and images."""
 
