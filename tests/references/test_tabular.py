@@ -11,6 +11,7 @@ from innerloop.envs.tabular import TabularMDP, random_mdps, random_walk_env, ran
 from innerloop.envs.wrappers import RevealTask
 from innerloop.references.generic import Random
 from innerloop.references.tabular import (
+    Myopic,
     OptimalPolicy,
     RandomWalkBayes,
     beb,
@@ -107,6 +108,13 @@ def test_a_bonus_beats_greedy():
     gain = run(0.5).sum(axis=1) - run(0.0).sum(axis=1)
     assert_mean(gain, 157.0 - 154.5, 0.2)  # 40 000 other tasks
     assert gain.mean() > 4 * gain.std() / np.sqrt(NUM_TASKS)
+
+
+def test_myopic_agent_scores_what_is_known():
+    """159.2 and 162.9 in an independent NumPy simulation (4000 tasks, standard error 0.4)."""
+    run = play(lambda bonus: Myopic(10, 5, bonus), 10)
+    assert_mean(run(0.0).sum(axis=1), 159.2, 0.4)
+    assert_mean(run(0.8).sum(axis=1), 162.9, 0.4)
 
 
 def test_optimal_policy_earns_its_value():

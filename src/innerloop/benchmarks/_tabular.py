@@ -17,7 +17,7 @@ _PUBLISHED_MDPS = {
     100: {"rl2": 1913.7, "psrl_prior_mean_0": 1939.5, "greedy_prior_mean_0": 1578.5, "ucrl2": 1942.1, "opsrl": 1973.9},
 }
 _COMPUTED_MDPS = {
-    10: {"psrl": 133.4, "greedy": 154.2, "beb": 157.0},
+    10: {"psrl": 133.4, "greedy": 154.2, "beb": 157.0, "myopic": 162.9},
     25: {"psrl": 403.5, "greedy": 433.7, "beb": 452.5},
     50: {"psrl": 903.7, "greedy": 915.7, "beb": 973.6},
     75: {"psrl": 1415.7, "beb": 1505.0},
@@ -25,6 +25,7 @@ _COMPUTED_MDPS = {
 }
 # The best exploration bonus of a coarse grid, found on tasks of their own.
 _BEB_BONUS = {10: 0.5, 25: 0.7, 50: 1.0, 75: 1.5, 100: 1.5}
+_MYOPIC_BONUS = 0.8  # for n = 10
 
 
 def _random_mdp(name: str, num_episodes: int) -> Benchmark:
@@ -49,6 +50,10 @@ def _random_mdp(name: str, num_episodes: int) -> Benchmark:
             "greedy": Reference(greedy, "plans for the posterior mean, true prior, ties at random"),
             "greedy_prior_mean_0": Reference(partial(greedy, prior_mean=0.0), "greedy, as published"),
             "beb": Reference(partial(beb, bonus=bonus), f"greedy with a bonus {bonus} / (1 + visits), true prior"),
+            "myopic": Reference(
+                partial(tabular_policies.Myopic, 10, 5, bonus=_MYOPIC_BONUS),
+                f"best posterior mean + {_MYOPIC_BONUS} / sqrt(1 + visits) in each state, without planning",
+            ),
             "optimal": Reference(
                 partial(tabular_policies.OptimalPolicy, 10, 5, env.spec.max_steps), "knows the MDP", reveals_task=True
             ),

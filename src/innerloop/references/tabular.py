@@ -1,4 +1,4 @@
-"""Classical agents for tabular MDPs. Each plans once an episode, by value iteration over the finite horizon.
+"""Classical agents for tabular MDPs. Most plan once an episode, by value iteration over the finite horizon.
 
 The model is conjugate: mean rewards N(prior_mean, 1) with observation noise N(0, 1), transitions Dirichlet(1, ..., 1).
 That is the true prior of the random MDPs of RL² when `prior_mean` is 1; the agents in the RL² paper were run with 0.
@@ -141,6 +141,44 @@ def greedy(
 ) -> TabularPlanner:
     """Plan for the posterior mean."""
     return beb(num_states, num_actions, horizon, bonus=0.0, prior_mean=prior_mean)
+
+
+class MyopicMemory(NamedTuple):
+    """Sufficient statistics of rewards."""
+
+    reward_sum: Float[Array, "states actions"]
+    visits: Float[Array, "states actions"]
+
+
+class Myopic(Agent):
+    """Takes the action with the highest posterior mean reward in the present state, plus `bonus / sqrt(1 + visits)`.
+
+    It learns at every step and never plans. Where a next state is nearly as good as another, as in random MDPs, that
+    earns more than planning once an episode for a model of which little is known.
+    """
+
+    num_states: int = eqx.field(static=True)
+    num_actions: int = eqx.field(static=True)
+    bonus: float | Float[Array, ""] = eqx.field(converter=jnp.asarray, default=0.0)
+    prior_mean: float | Float[Array, ""] = eqx.field(converter=jnp.asarray, default=1.0)
+    episodes_per_adapt: int = eqx.field(static=True, default=1)
+
+    def init(self, key: Key) -> MyopicMemory:
+        nothing = jnp.zeros((self.num_states, self.num_actions))
+        return MyopicMemory(nothing, nothing)
+
+    def act(self, key: Key, memory: MyopicMemory, timestep: TimeStep) -> tuple[Array, NoExtras]:
+        reward_sum, visits = (x[timestep.obs] for x in memory)
+        value = (self.prior_mean + reward_sum) / (1.0 + visits) + self.bonus * jax.lax.rsqrt(1.0 + visits)
+        return random_argmax(key, value), NoExtras()
+
+    def observe(self, key: Key, memory: MyopicMemory, transition: Transition) -> MyopicMemory:
+        place = transition.timestep.obs, transition.action
+        reward_sum = memory.reward_sum.at[place].add(transition.next_timestep.reward)
+        return MyopicMemory(reward_sum, memory.visits.at[place].add(1.0))
+
+    def adapt(self, key: Key, memory: MyopicMemory, episodes: Transition) -> MyopicMemory:
+        return memory
 
 
 class OptimalMemory(NamedTuple):
