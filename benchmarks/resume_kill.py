@@ -2,15 +2,17 @@
 
     python benchmarks/resume_kill.py [--kills 20] [--out benchmarks/results]
 
-Each of the runs is a process of its own that gets SIGKILL at a moment drawn uniformly from the time a whole run takes,
-once; then `innerloop resume` takes it to its budget. Its last checkpoint must equal the uninterrupted run's in every
-array, bit for bit, and its metrics in every row. The result is `resume-kill.json`; `value` counts the equal runs.
+Each of the runs is a process of its own that gets SIGKILL once, a random moment after it has reported an update drawn
+uniformly from all of the run; then another process resumes it to its budget. Its last checkpoint must equal the
+uninterrupted run's in every array, bit for bit, and its metrics in every row. The result is `resume-kill.json`;
+`value` counts the equal runs.
 """
 
 import argparse
+import dataclasses
+import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,21 +26,36 @@ from safetensors.numpy import load_file
 
 from innerloop._callbacks import read_metrics
 from innerloop._machine import commit, machine, versions
+from innerloop._run import configure, resume, run_experiment
 from innerloop._sealed import checkpoints, newest
+from innerloop.algorithms._on_policy import OnPolicy
+from innerloop.algorithms.rl2 import RL2
 from innerloop.report._results import write_result
 
 TIMED = ("seconds", "compile_seconds", "steps_per_second")
 NUM_UPDATES, NUM_TASKS = 800, 128
-TRAINING = [
-    *("rl2", "bandit-n10-k5", "--hidden-size", "16", "--num-tasks", f"{NUM_TASKS}", "--num-updates", f"{NUM_UPDATES}"),
-    *("--log-every", "2", "--checkpoint-every", "4", "--evaluate-every", "40", "--num-test-tasks", "100", "--quiet"),
-]
-"""Long enough for most of the moments to lie in training, not in the program's start."""
+SETTINGS = RL2(hidden_size=16, training=OnPolicy(num_updates=NUM_UPDATES, num_tasks=NUM_TASKS))
+EVERY = {"log_every": 2, "checkpoint_every": 4, "evaluate_every": 40, "num_test_tasks": 100}
 
 
-def command(*arguments: str) -> list[str]:
-    """An `innerloop` process of this Python."""
-    return [sys.executable, "-m", "innerloop", *arguments]
+def take_to_its_budget(folder: Path) -> None:
+    """Start or resume a run, in this process."""
+    if (folder / "config.json").exists():
+        resume(folder, show=False, measure=False)
+    else:
+        config = configure("rl2", "bandit-n10-k5", settings=SETTINGS, **EVERY)
+        run_experiment(config, folder, show=False, measure=False)
+
+
+def started(folder: Path) -> subprocess.Popen[bytes]:
+    """The same in a process of its own."""
+    return subprocess.Popen([sys.executable, __file__, "--run", str(folder)], stdout=subprocess.DEVNULL)
+
+
+def finish(folder: Path) -> None:
+    """The same, waiting for its end."""
+    if started(folder).wait() != 0:
+        raise SystemExit(f"resume-kill: training in {folder} failed")
 
 
 def last_state(folder: Path) -> dict[str, np.ndarray]:
@@ -61,51 +78,55 @@ def differences(folder: Path, whole: Path) -> list[str]:
     return found + (["metrics"] if rows(folder) != rows(whole) else [])
 
 
-def kill_once(folder: Path, seconds: float) -> str:
-    """Start a run, kill it after `seconds`, resume it; says what was there when it was killed."""
-    process = subprocess.Popen(command("train", *TRAINING, "--folder", str(folder)), stdout=subprocess.DEVNULL)
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
+def kill_once(folder: Path, update: int, wait: float) -> str:
+    """Start a run, kill it `wait` seconds after `update` was reported, resume it; says what was there when it died."""
+    process = started(folder)
+    while process.poll() is None and reported(folder) < update:
+        time.sleep(0.005)
+    time.sleep(wait)
+    process.send_signal(signal.SIGKILL)
     was_killed = process.wait() == -signal.SIGKILL
-    saved = checkpoints(folder)
-    if (folder / "config.json").exists():
-        subprocess.run(command("resume", str(folder), "--quiet"), check=True, stdout=subprocess.DEVNULL)
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run(command("train", *TRAINING, "--folder", str(folder)), check=True, stdout=subprocess.DEVNULL)
+    saved, seen = checkpoints(folder), reported(folder)
+    finish(folder)
     if not was_killed:
         return "not killed"
-    return f"at update {int(saved[0].name)} or later" if saved else "before the first checkpoint"
+    return f"at update {seen} or later, newest checkpoint {int(saved[0].name) if saved else 'none'}"
+
+
+def reported(folder: Path) -> int:
+    """The last update in the run's metrics; -1 if there is none yet."""
+    path = folder / "metrics.jsonl"
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    return json.loads(lines[-1])["update"] if lines else -1
 
 
 def main() -> None:
+    """Train once without interruption, then kill, resume and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.run is not None:
+        take_to_its_budget(arguments.run)
+        return
     moments = random.Random(arguments.seed)
-    started = time.monotonic()
+    clock = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
         os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{temporary}/programs"
         whole = Path(temporary) / "whole"
-        for _ in range(2):  # the second one finds its programs compiled, as the killed ones will
-            shutil.rmtree(whole, ignore_errors=True)
-            clock = time.monotonic()
-            subprocess.run(command("train", *TRAINING, "--folder", str(whole)), check=True, stdout=subprocess.DEVNULL)
-            duration = time.monotonic() - clock
+        finish(whole)
         trials = []
         for i in range(arguments.kills):
-            moment = moments.uniform(0.0, duration)
+            update, wait = moments.randrange(NUM_UPDATES), moments.uniform(0.0, 0.05)
             folder = Path(temporary) / f"killed-{i}"
-            state = kill_once(folder, moment)
+            state = kill_once(folder, update, wait)
             different = differences(folder, whole)
-            trials.append({"seconds": round(moment, 2), "killed": state, "different_leaves": different})
-            print(f"kill {i + 1} after {moment:.1f} s ({state}): {'DIFFERENT' if different else 'equal'}", flush=True)
+            trials.append({"after_update": update, "killed": state, "different_leaves": different})
+            print(f"kill {i + 1} ({state}): {'DIFFERENT' if different else 'equal'}", flush=True)
         num_leaves = len(last_state(whole))
-    write_result(arguments.out, result(trials, num_leaves, time.monotonic() - started))
+    write_result(arguments.out, result(trials, num_leaves, time.monotonic() - clock))
 
 
 def result(trials: list[dict[str, Any]], num_leaves: int, seconds: float) -> dict[str, Any]:
@@ -115,8 +136,8 @@ def result(trials: list[dict[str, Any]], num_leaves: int, seconds: float) -> dic
         "id": "resume-kill",
         "metric": "runs that end bit for bit where an uninterrupted one does",
         "value": sum(equal),
-        "low": sum(equal),
-        "high": sum(equal),
+        "low": None,
+        "high": None,
         "per_seed": equal,
         "better": "higher",
         "bar": float(len(trials)),
@@ -128,7 +149,7 @@ def result(trials: list[dict[str, Any]], num_leaves: int, seconds: float) -> dic
         "env_steps": NUM_UPDATES * NUM_TASKS * 10,
         "wall_seconds": round(seconds, 1),
         "compile_seconds": None,
-        "details": {"kills": trials, "num_leaves": num_leaves, "training": " ".join(TRAINING)},
+        "details": {"kills": trials, "num_leaves": num_leaves, "training": {**dataclasses.asdict(SETTINGS), **EVERY}},
         "machine": machine(),
         "versions": versions(),
         "commit": commit(),
