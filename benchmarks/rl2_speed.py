@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-RESULT = Path(__file__).parent / "results" / "rl2-speed.json"
+RESULTS = Path(__file__).parent / "results"
 SECONDS = 15.0
 """How long each row is timed, after compilation and one warm-up."""
 
@@ -138,6 +138,7 @@ def main() -> None:
         print(json.dumps(measure(sys.argv[1])))
         return
     from innerloop._machine import commit, machine, versions
+    from innerloop.report._results import write_result
 
     measured = []
     for name in rows():
@@ -164,7 +165,7 @@ def main() -> None:
         "commit": commit(),
         "command": "python benchmarks/rl2_speed.py",
     }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    write_result(RESULTS, result)
     print(f"of the speeds asked for: {reached}")
 
 

@@ -8,7 +8,6 @@ p-value of a one-sided t-test that its mean is above 0.
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from innerloop._evaluate import AdaptationCurve
 from innerloop._machine import commit, machine, versions
 from innerloop.envs.two_step import gather_counts, interaction_test, reward_transition_interaction, stay_probabilities
+from innerloop.report._results import write_result
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -56,7 +56,7 @@ def main() -> None:
         "commit": commit(),
         "command": "python benchmarks/two_step.py",
     }
-    (RESULTS / "two-step.json").write_text(json.dumps(result, indent=1) + "\n")
+    write_result(RESULTS, result)
     print(f"interaction {interactions.mean():.3f} over {len(curves)} seeds, p = {test.p:.2g}")
 
 

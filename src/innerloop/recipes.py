@@ -113,7 +113,7 @@ BASE: dict[str, Any] = {
     "gae_lambda": 0.9,
     "entropy_coef": 0.04,
 }
-"""What most recipes share. With 32 minibatches a long bandit learns as much in 8 M steps as with 4 in 30 M."""
+"""What most recipes share."""
 HEAD = "Policy and value have a hidden layer of their own, on memory and observation."
 LAYERS = "The memory has a hidden layer before it; policy and value have one on memory and observation."
 WIDE = (
@@ -124,7 +124,7 @@ CHOICE = (
     "A shorter training of a smaller net had missed the bar on test tasks (2.20, one seed, GRU 32, 15 M steps); length, "
     "width and entropy bonus were then raised once, without trying others."
 )
-HINT = "Trained with a critic and an auxiliary loss that know the task; the agent does not, and its inputs are RL²'s."
+HINT = "Trained with a critic and an auxiliary loss that know the task; the agent is never told it."
 
 for row in (
     Recipe(

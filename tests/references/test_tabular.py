@@ -132,7 +132,7 @@ def test_optimal_policy_earns_its_value():
         assert_mean(surplus, 0.0, 0.0)
 
 
-@pytest.mark.parametrize(("num_episodes", "value"), [(2, 7.875), (3, 12.4328)])
+@pytest.mark.parametrize(("num_episodes", "value"), [(1, 3.5), (2, 7.875), (3, 12.4328)])
 def test_bayes_optimal_random_walk_earns_its_exact_value(num_episodes, value):
     """7 paid steps an episode. Two episodes: 1/2 + E[max(u, 1/2)] = 1/2 + 5/8, three: by the integral over u."""
     n = num_episodes - 1
