@@ -8,16 +8,27 @@ from typing import Any
 import jax
 import optax
 
-from innerloop._agent import Agent
+from innerloop._agent import ActorCritic, Agent
 from innerloop._collect import Collector, JaxCollector, StreamCollector
 from innerloop._env import Box, Discrete, EnvSpec
 from innerloop._learner import Learner
-from innerloop.agents import FeedForward, Greedy, Recurrent
+from innerloop.agents import FeedForward, Gradient, Greedy, PolicyObjective, Recurrent
 from innerloop.algorithms._critic import TaskCritic, TaskPredictor
+from innerloop.algorithms._inner_loop import Net
 from innerloop.algorithms._on_policy import OnPolicy
 from innerloop.algorithms.a2c import a2c
+from innerloop.algorithms.anil import ANIL
+from innerloop.algorithms.cavia import CAVIA
+from innerloop.algorithms.e_maml import EMAML
+from innerloop.algorithms.fine_tuning import FineTuning
+from innerloop.algorithms.fomaml import FOMAML
+from innerloop.algorithms.maml import MAML
 from innerloop.algorithms.memoryless import Memoryless, Oracle
+from innerloop.algorithms.meta_policy_search import MetaPolicySearch
+from innerloop.algorithms.meta_sgd import MetaSGD
 from innerloop.algorithms.ppo import PPO
+from innerloop.algorithms.promp import ProMP
+from innerloop.algorithms.reptile import Reptile
 from innerloop.algorithms.rl2 import RL2
 from innerloop.benchmarks import benchmark
 from innerloop.envs.bandits import BernoulliBandit, uniform_bandits
@@ -38,11 +49,23 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
         spec, key=KEY, hidden_size=8, input_widths=(7,), head_widths=(6,), num_products=5, feed_prev_obs=True
     ),
     "feedforward": lambda spec: FeedForward(spec, key=KEY, widths=(8,)),
+    "feedforward-context": lambda spec: FeedForward(spec, key=KEY, widths=(8,), num_context=2, has_value=False),
     "greedy": lambda spec: Greedy(Recurrent(spec, key=KEY, hidden_size=8)),
+    "gradient": lambda spec: gradient(FeedForward(spec, key=KEY, widths=(8,)), spec, learn_rates=True),
+    "gradient-head": lambda spec: gradient(FeedForward(spec, key=KEY, widths=(8,)), spec, adapted=("policy",)),
+    "gradient-recurrent": lambda spec: gradient(Recurrent(spec, key=KEY, hidden_size=8), spec, steps_per_round=2),
 }
+
+
+def gradient(base: ActorCritic, spec: EnvSpec, **options: Any) -> Gradient:
+    """A small agent that adapts by gradient steps."""
+    return Gradient(base, PolicyObjective(spec.obs), episodes_per_round=2, **options)
+
 
 BANDIT = BernoulliBandit(3)
 SMALL = OnPolicy(num_updates=4, num_tasks=8, num_minibatches=2)
+SMALL_META = {"num_updates": 4, "num_tasks": 8}
+SMALL_NET = Net(widths=(8,))
 
 
 def bandit_trials(num_tasks: int = 8) -> JaxCollector:
@@ -67,6 +90,20 @@ def method(settings: Any, name: str = "bandit-n10-k5") -> tuple[Learner, Collect
     return settings.learner(row), JaxCollector(settings.env(row), row.train, SMALL.num_tasks, row.num_episodes)
 
 
+def meta(settings: Any, name: str = "bandit-n10-k5", per_round: int = 4, **training: Any) -> tuple[Learner, Collector]:
+    """A row from the settings of a gradient-based method."""
+    row = benchmark(name)
+    net = replace(SMALL_NET, num_context=settings.net.num_context)
+    settings = replace(
+        settings,
+        net=net,
+        inner=replace(settings.inner, episodes_per_round=per_round),
+        training=replace(settings.training, **SMALL_META, **training),
+    )
+    num_rounds = settings.training.train_rounds(row)
+    return settings.learner(row), JaxCollector(settings.env(row), row.train, 8, num_rounds, per_round)
+
+
 ADAM = optax.adam(1e-2)
 LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "ppo-trials": lambda: (PPO(recurrent(), ADAM, num_minibatches=2), bandit_trials()),
@@ -82,6 +119,20 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "ppo-value-clip": lambda: (PPO(recurrent(), ADAM, num_minibatches=2, value_clip=0.2), bandit_trials()),
     "a2c": lambda: (a2c(recurrent(), ADAM), bandit_trials()),
     "rl2": lambda: method(RL2(hidden_size=8)),
+    "maml-vpg": lambda: meta(MAML()),
+    "maml-ppo": lambda: meta(MAML(), outer="ppo", num_outer_steps=2),
+    "maml-trpo": lambda: meta(MAML(), outer="trpo"),
+    "maml-chunks": lambda: meta(MAML(), chunk_size=3),
+    "maml-supervised": lambda: meta(MAML(), "sinusoid", 1),
+    "fomaml": lambda: meta(FOMAML()),
+    "reptile": lambda: meta(Reptile(), "sinusoid", 1),
+    "anil": lambda: meta(ANIL()),
+    "cavia": lambda: meta(CAVIA()),
+    "meta-sgd": lambda: meta(MetaSGD()),
+    "e-maml": lambda: meta(EMAML()),
+    "promp": lambda: meta(ProMP(), inner_adaptation_steps=2),
+    "meta-policy-search": lambda: meta(MetaPolicySearch()),
+    "fine-tuning": lambda: meta(FineTuning()),
     "memoryless": lambda: method(Memoryless(widths=(8,))),
     "oracle": lambda: method(Oracle(widths=(8,))),
 }

@@ -52,13 +52,15 @@ class Agent(eqx.Module):
 class Outputs(NamedTuple):
     """What an actor-critic computes for a sequence, axes `[time]`.
 
-    `log_prob` of the actions that were taken, `entropy` of the policy there; `features` is what its heads read.
+    `log_prob` of the actions that were taken, `entropy` of the policy there; `features` is what its heads read, and
+    `policy` the distribution over actions at each step (of `numpyro.distributions`, a pytree).
     """
 
     log_prob: Float[Array, " time"]
     entropy: Float[Array, " time"]
     value: Float[Array, " time"]
     features: Float[Array, "time features"]
+    policy: Any
 
 
 class ActorCritic(Agent):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -17,6 +18,18 @@ def improvement(trials: Trials) -> Float[Array, ""]:
     reward = trials.transitions.next_timestep.reward * trials.transitions.valid.astype(jnp.float32)
     returns = reward.sum(axis=2).reshape(-1)
     return returns[1] - returns[0]
+
+
+def mean_return(trials: Trials, start: int, stop: int) -> Float[Array, ""]:
+    """The mean return of the episodes from `start` up to `stop`, counted over the whole trial."""
+    reward = trials.transitions.next_timestep.reward * trials.transitions.valid.astype(jnp.float32)
+    return reward.sum(axis=2).reshape(-1)[start:stop].mean()
+
+
+def adaptation_metrics(num_episodes: int, per_round: int) -> dict[str, Callable[[Trials], Float[Array, ""]]]:
+    """`adapt_K` for K = 0, 1, ...: the mean return of the round after K adaptations, whoever adapts."""
+    starts = range(0, num_episodes, per_round)
+    return {f"adapt_{k}": partial(mean_return, start=i, stop=i + per_round) for k, i in enumerate(starts)}
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,7 @@ class Benchmark:
     `metrics` map the trials of ONE task to a scalar (axes `[round episode time]`); `return` (per episode and in total)
     is always there. `known` are exact or published values by metric and policy, each with its source in the docs.
     `train`, `test` and `ood` are disjoint, or the same continuous distribution from which a task is never drawn twice.
+    `episodes_per_round` is what agents that adapt between episodes get for one adaptation, if they do not say otherwise.
     """
 
     name: str
@@ -44,6 +58,7 @@ class Benchmark:
     train: TaskDistribution
     test: TaskDistribution
     num_episodes: int
+    episodes_per_round: int = 1
     ood: TaskDistribution | None = None
     metrics: Mapping[str, Callable[[Trials], Float[Array, ""]]] = field(default_factory=dict)
     references: Mapping[str, Reference] = field(default_factory=dict)

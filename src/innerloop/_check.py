@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool
 from innerloop._env import Discrete, Env, Space
 from innerloop._task import Finite, TaskDistribution, sample_tasks
 from innerloop._types import Key, Task, TimeStep
+from innerloop.envs.supervised import Supervised
 
 MIN_EPISODES, MIN_STEPS = 8, 256
 NUM_HAND_STEPS = 3
@@ -68,7 +69,7 @@ def check_env(
     steps = jax.tree.map(np.asarray, played)
     _check_by_hand(env, keys[0], batch, actions[0], steps)
     valid = _valid(steps.last)
-    _check_flags(steps, valid, np.asarray(actions))
+    _check_flags(steps, valid, None if isinstance(env, Supervised) else np.asarray(actions))
     _check_values(env, steps, valid)
     reward_differs = _differs(steps.reward, valid) or _differs(steps.discount, valid) or _differs(steps.last, valid)
     obs_differs = _differs(steps.obs, valid)
@@ -208,10 +209,13 @@ def _valid(last: Bool[np.ndarray, "task sequence time"]) -> Bool[np.ndarray, "ta
     return ended_before == 0
 
 
-def _check_flags(steps: TimeStep, valid: Bool[np.ndarray, "task sequence time"], actions: np.ndarray) -> None:
+def _check_flags(steps: TimeStep, valid: Bool[np.ndarray, "task sequence time"], actions: np.ndarray | None) -> None:
+    """`actions` are those that were taken; None if the env shows right answers in their place."""
     first, last, discount = steps.first, steps.last, steps.discount
-    took = np.broadcast_to(actions, (first.shape[0], *actions.shape))
-    same = (steps.prev_action[:, :, 1:] == took).reshape(*took.shape[:3], -1).all(axis=-1)
+    same: Any = np.ones(first[..., 1:].shape, bool)
+    if actions is not None:
+        took = np.broadcast_to(actions, (first.shape[0], *actions.shape))
+        same = (steps.prev_action[:, :, 1:] == took).reshape(*took.shape[:3], -1).all(axis=-1)
     ends = last[..., 1:].any(axis=-1)
     for broken, reason in (
         (~first[..., 0], "first is False after reset(); build its time step with restart()"),

@@ -43,7 +43,7 @@ from innerloop.recipes import default_settings
 
 FORMAT = 1
 BATCH = 1000
-"""Most tasks played side by side in an evaluation."""
+"""Most episodes played side by side in an evaluation."""
 CHECKPOINT_SECONDS = 30.0
 Which = Literal["test", "train", "ood"]
 
@@ -216,7 +216,9 @@ def train_run(folder: Path, config: RunConfig, *, show: bool = True, callbacks: 
     num_tasks, num_updates = config.settings.training.num_tasks, config.settings.training.num_updates
     stream_steps = config.settings.training.stream_steps
     if stream_steps is None:
-        collector: Collector = make_collector(env, benchmark.train, benchmark, _agent_like(config), num_tasks)
+        num_rounds = config.settings.training.train_rounds(benchmark)
+        per_round = _agent_like(config).episodes_per_adapt
+        collector: Collector = JaxCollector(env, benchmark.train, num_tasks, num_rounds, per_round)
     else:
         collector = StreamCollector(env, benchmark.train, num_tasks, stream_steps, benchmark.num_episodes)
     start = None
@@ -242,19 +244,21 @@ def _callbacks(folder: Path, config: RunConfig, show: bool) -> list[Callback]:
     found: list[Callback] = [ProgressBar(config.log_every)] if show else []
     if config.evaluate_every:
         num_tasks = min(256, config.num_test_tasks)
-        held_out = make_collector(
-            config.settings.env(benchmark), benchmark.test, benchmark, _agent_like(config), num_tasks
-        )
+        env, rounds = config.settings.env(benchmark), config.settings.training.train_rounds(benchmark)
+        held_out = make_collector(env, benchmark.test, benchmark, _agent_like(config), num_tasks, rounds)
         found.append(Evaluate(held_out, config.evaluate_every, metrics=benchmark.metrics))
     writer = MetricsWriter(folder, config.log_every)
     return [*found, writer, checkpoint, StopOnSignal(config.log_every, checkpoint, f"innerloop resume {folder}")]
 
 
 def make_collector(
-    env: Env, tasks: TaskDistribution, benchmark: Benchmark, agent: Agent, num_tasks: int
+    env: Env, tasks: TaskDistribution, benchmark: Benchmark, agent: Agent, num_tasks: int, min_rounds: int = 1
 ) -> JaxCollector:
-    """Whole trials of the benchmark's number of episodes, in rounds as long as the agent wants them."""
-    num_rounds = math.ceil(benchmark.num_episodes / agent.episodes_per_adapt)
+    """Whole trials of the benchmark's number of episodes, in rounds as long as the agent wants them.
+
+    An agent that was trained on more rounds than that (`min_rounds`) is tested on as many.
+    """
+    num_rounds = max(min_rounds, math.ceil(benchmark.num_episodes / agent.episodes_per_adapt))
     return JaxCollector(env, tasks, num_tasks, num_rounds, agent.episodes_per_adapt)
 
 
@@ -298,7 +302,8 @@ def evaluate_run(
     agent = read_exported(folder, _agent_like(config)).agent
     env = config.settings.env(benchmark)
     play = partial(_play, benchmark, distribution, tasks, num_tasks)
-    curve = play(config.method, agent, env, greedy=greedy, num_seeds=config.num_seeds)
+    rounds = config.settings.training.train_rounds(benchmark)
+    curve = play(config.method, agent, env, rounds, greedy=greedy, num_seeds=config.num_seeds)
     kind = "" if tasks == "test" else f"-{tasks}"
     with _disk_errors(folder):
         curve.save(folder, f"evaluation{kind}{'-greedy' * greedy}")
@@ -319,10 +324,12 @@ def _play(
     label: str,
     agent: Agent,
     env: Env,
+    min_rounds: int = 1,
     **options: Any,
 ) -> AdaptationCurve:
-    num_batches = math.ceil(num_tasks / BATCH)
-    collector = make_collector(env, distribution, benchmark, agent, math.ceil(num_tasks / num_batches))
+    num_batches = math.ceil(num_tasks / max(1, BATCH // agent.episodes_per_adapt))
+    per_batch = math.ceil(num_tasks / num_batches)
+    collector = make_collector(env, distribution, benchmark, agent, per_batch, min_rounds)
     key = jax.random.fold_in(jax.random.key(0), EVALUATION)
     about: dict[str, Any] = {"metrics": benchmark.metrics, "num_batches": num_batches, "label": label, "tasks": tasks}
     return evaluate(key, agent, collector, **about, **options)

@@ -5,17 +5,17 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Array
 
-from innerloop._agent import ActorCritic, Agent
+from innerloop._agent import Agent
 from innerloop._types import Key, Memory, TimeStep, Transition
 
 
 class Greedy(Agent):
-    """Takes the most probable action of an actor-critic; remembers and adapts as it does."""
+    """Takes the most probable action of an agent whose `act` gives `ActExtras`; remembers and adapts as it does."""
 
-    agent: ActorCritic
+    agent: Agent
     episodes_per_adapt: int = eqx.field(static=True)
 
-    def __init__(self, agent: ActorCritic):
+    def __init__(self, agent: Agent):
         self.agent = agent
         self.episodes_per_adapt = agent.episodes_per_adapt
 

@@ -112,7 +112,7 @@ class Recurrent(ActorCritic):
     def _write(self, state: Any, transition: Transition) -> RecurrentMemory:
         step = transition.next_timestep
         obs = transition.timestep.obs if self.feed_prev_obs else None
-        memory = RecurrentMemory(state, obs, transition.action, step.reward, step.last, jnp.ones((), bool))
+        memory = RecurrentMemory(state, obs, step.prev_action, step.reward, step.last, jnp.ones((), bool))
         return where(step.last, self._initial(), memory) if self.reset_at_episodes else memory
 
     def _judge(self, features: Float[Array, " size"], obs_features: Array) -> Float[Array, " width"]:
@@ -149,5 +149,5 @@ class Recurrent(ActorCritic):
         kept = transitions._replace(extras=None)
         _, features = jax.lax.scan(step, memory, (kept, trial_first, obs_features))
         judged = jax.vmap(self._judge)(features, obs_features)
-        log_prob, entropy = jax.vmap(self.policy.judge)(judged, transitions.action)
-        return Outputs(log_prob, entropy, jax.vmap(self.value)(judged)[:, 0], features)
+        log_prob, entropy, policy = jax.vmap(self.policy.judge)(judged, transitions.action)
+        return Outputs(log_prob, entropy, jax.vmap(self.value)(judged)[:, 0], features, policy)

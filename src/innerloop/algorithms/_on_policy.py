@@ -7,6 +7,7 @@ from typing import Any, Literal
 import optax
 
 from innerloop._agent import ActorCritic
+from innerloop._benchmark import Benchmark
 from innerloop.algorithms.a2c import a2c
 from innerloop.algorithms.ppo import PPO
 
@@ -57,6 +58,10 @@ class OnPolicy:
     """Back-propagate through windows of this many steps; by default through whole trials."""
     stream_steps: int | None = None
     """Learn from windows of this many steps of `num_tasks` endless streams of trials; by default from whole trials."""
+
+    def train_rounds(self, benchmark: Benchmark) -> int:
+        """Rounds of a trial in training."""
+        return benchmark.num_episodes
 
     def learner(self, make_agent: Callable[..., ActorCritic], **privileged: Any) -> PPO:
         """PPO or A2C with these settings; `privileged` are PPO's `make_critic`, `make_predictor` and `predict_coef`."""

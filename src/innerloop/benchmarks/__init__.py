@@ -8,7 +8,7 @@ import difflib
 import functools
 
 from innerloop._benchmark import Benchmark, Rows
-from innerloop.benchmarks import _bandits, _control, _grids, _memory, _tabular
+from innerloop.benchmarks import _bandits, _control, _grids, _memory, _navigation, _regression, _tabular
 
 REGISTRY: Rows = {
     **_bandits.rows(),
@@ -16,6 +16,8 @@ REGISTRY: Rows = {
     **_grids.rows(),
     **_memory.rows(),
     **_control.rows(),
+    **_navigation.rows(),
+    **_regression.rows(),
 }
 """Benchmarks by name, not built yet."""
 

@@ -1,5 +1,6 @@
 """Built-in environments and the task distributions that go with them."""
 
+from innerloop.envs.acrobot import Acrobot, AcrobotTask, standard_acrobot, varied_acrobots
 from innerloop.envs.bandits import (
     BanditTask,
     BernoulliBandit,
@@ -13,52 +14,99 @@ from innerloop.envs.bandits import (
     uniform_dependent_bandits,
 )
 from innerloop.envs.cartpole import CartPole, CartPoleTask, standard_cartpole, varied_cartpoles
+from innerloop.envs.corners import Corners, CornerTask, corner_tasks
 from innerloop.envs.gridnavi import GridNavi, GridTask, gridnavi_goals
 from innerloop.envs.harlow import Harlow, HarlowFixation1D, HarlowTask, ObjectPairs, object_pairs
+from innerloop.envs.krazy_world import KrazyTask, KrazyWorld, krazy_worlds
+from innerloop.envs.navigation import Navigation, NavigationTask, navigation_goals, navigation_worlds
+from innerloop.envs.pendulum import Pendulum, PendulumTask, pendulum_masses, standard_pendulum
 from innerloop.envs.point import PointGoal, PointTask, semicircle_goals, square_goals
+from innerloop.envs.reacher import Reacher, ReacherTask, reacher_goals
+from innerloop.envs.regression import (
+    Polynomial,
+    Regression,
+    Sinusoid,
+    polynomial,
+    polynomials,
+    sine,
+    sinusoids,
+    sinusoids_with_frequency,
+)
 from innerloop.envs.start_goal import Mazes, StartGoalGrid, StartGoalTask, placements
+from innerloop.envs.supervised import Supervised
 from innerloop.envs.tabular import TabularMDP, TabularTask, random_mdps, random_walk_env, random_walks
 from innerloop.envs.two_step import TwoStep, TwoStepTask, two_step_tasks
-from innerloop.envs.wrappers import RevealTask
+from innerloop.envs.wrappers import RevealTask, ScaleActions
 
 __all__ = [
+    "Acrobot",
+    "AcrobotTask",
     "BanditTask",
     "BernoulliBandit",
     "CartPole",
     "CartPoleTask",
+    "CornerTask",
+    "Corners",
     "GridNavi",
     "GridTask",
     "Harlow",
     "HarlowFixation1D",
     "HarlowTask",
     "InformativeBandit",
+    "KrazyTask",
+    "KrazyWorld",
     "Mazes",
+    "Navigation",
+    "NavigationTask",
     "ObjectPairs",
+    "Pendulum",
+    "PendulumTask",
     "PointGoal",
     "PointTask",
+    "Polynomial",
+    "Reacher",
+    "ReacherTask",
+    "Regression",
     "RestlessBandit",
     "RestlessTask",
     "RevealTask",
+    "ScaleActions",
+    "Sinusoid",
     "StartGoalGrid",
     "StartGoalTask",
+    "Supervised",
     "TabularMDP",
     "TabularTask",
     "TwoStep",
     "TwoStepTask",
+    "corner_tasks",
     "dependent_bandits",
     "gridnavi_goals",
     "informative_bandits",
+    "krazy_worlds",
+    "navigation_goals",
+    "navigation_worlds",
     "object_pairs",
+    "pendulum_masses",
     "placements",
+    "polynomial",
+    "polynomials",
     "random_mdps",
     "random_walk_env",
     "random_walks",
+    "reacher_goals",
     "restless_bandits",
     "semicircle_goals",
+    "sine",
+    "sinusoids",
+    "sinusoids_with_frequency",
     "square_goals",
+    "standard_acrobot",
     "standard_cartpole",
+    "standard_pendulum",
     "two_step_tasks",
     "uniform_bandits",
     "uniform_dependent_bandits",
+    "varied_acrobots",
     "varied_cartpoles",
 ]

@@ -1,5 +1,6 @@
 """Environments around environments."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -44,3 +45,26 @@ class RevealTask(Env):
     def step(self, key: Key, task: Task, state: EnvState, action: Array) -> tuple[EnvState, TimeStep]:
         state, timestep = self.env.step(key, task, state, action)
         return state, self._reveal(task, timestep)
+
+
+class ScaleActions(Env):
+    """Multiplies actions by `factor` before the env sees them: 1 is then `factor` there."""
+
+    env: Env
+    factor: float = eqx.field(static=True)
+    spec: EnvSpec
+
+    def __init__(self, env: Env, factor: float):
+        space = env.spec.action
+        if not isinstance(space, Box) or factor <= 0:
+            raise ValueError(f"ScaleActions(factor={factor}): needs a positive factor and an env whose actions are a Box.")
+        self.env = env
+        self.factor = factor
+        self.spec = EnvSpec(env.spec.obs, Box(space.shape, space.low / factor, space.high / factor), env.spec.max_steps)
+
+    def reset(self, key: Key, task: Task) -> tuple[EnvState, TimeStep]:
+        return self.env.reset(key, task)
+
+    def step(self, key: Key, task: Task, state: EnvState, action: Array) -> tuple[EnvState, TimeStep]:
+        state, timestep = self.env.step(key, task, state, self.factor * action)
+        return state, timestep._replace(prev_action=action)

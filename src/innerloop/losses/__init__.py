@@ -1,15 +1,26 @@
 """Pure functions of one unbatched sequence; the caller vmaps."""
 
-from innerloop.losses._policy import clipped_surrogate, policy_gradient
+from innerloop.losses._baselines import discounted_returns, linear_baseline
+from innerloop.losses._policy import answer_error, clipped_surrogate, kl_divergence, policy_gradient
 from innerloop.losses._returns import following_value, generalized_advantage
+from innerloop.losses._surrogates import SURROGATES, SurrogateName, dice_surrogate, lvc_surrogate, plain_surrogate
 from innerloop.losses._value import clipped_value_error, explained_variance, value_error, weights
 
 __all__ = [
+    "SURROGATES",
+    "SurrogateName",
+    "answer_error",
     "clipped_surrogate",
     "clipped_value_error",
+    "dice_surrogate",
+    "discounted_returns",
     "explained_variance",
     "following_value",
     "generalized_advantage",
+    "kl_divergence",
+    "linear_baseline",
+    "lvc_surrogate",
+    "plain_surrogate",
     "policy_gradient",
     "value_error",
     "weights",

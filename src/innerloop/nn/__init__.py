@@ -2,7 +2,7 @@
 
 from innerloop.nn._cores import GRU, LSTM, RNN, Core, CoreName, make_core
 from innerloop.nn._heads import PolicyHead, greedy_action
-from innerloop.nn._layers import CNN, MLP, Encoder, Linear, Product, orthogonal
+from innerloop.nn._layers import CNN, MLP, Activation, Encoder, Init, Linear, Product, orthogonal
 
 __all__ = [
     "CNN",
@@ -10,9 +10,11 @@ __all__ = [
     "LSTM",
     "MLP",
     "RNN",
+    "Activation",
     "Core",
     "CoreName",
     "Encoder",
+    "Init",
     "Linear",
     "PolicyHead",
     "Product",

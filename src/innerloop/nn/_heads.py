@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from innerloop._env import Box, Discrete, Space
 from innerloop._types import Key
-from innerloop.nn._layers import Linear
+from innerloop.nn._layers import Init, Linear
 
 
 class PolicyHead(eqx.Module):
@@ -23,9 +23,9 @@ class PolicyHead(eqx.Module):
     log_scale: Float[Array, "..."] | None
     space: Space
 
-    def __init__(self, key: Key, num_in: int, space: Space):
+    def __init__(self, key: Key, num_in: int, space: Space, init: Init = "orthogonal"):
         self.space = space
-        self.linear = Linear(key, num_in, space.num_features, scale=0.01)
+        self.linear = Linear(key, num_in, space.num_features, scale=0.01, init=init)
         self.log_scale = None if isinstance(space, Discrete) else jnp.full(space.shape, _initial_log_scale(space))
 
     def __call__(self, features: Float[Array, " num_in"]) -> dist.Distribution:
@@ -35,10 +35,12 @@ class PolicyHead(eqx.Module):
         mean = out.reshape(self.log_scale.shape)
         return dist.Normal(mean, jnp.exp(self.log_scale)).to_event(mean.ndim)
 
-    def judge(self, features: Float[Array, " num_in"], action: Array) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        """The log-probability of an action, and the entropy."""
+    def judge(
+        self, features: Float[Array, " num_in"], action: Array
+    ) -> tuple[Float[Array, ""], Float[Array, ""], dist.Distribution]:
+        """The log-probability of an action, the entropy, and the distribution itself."""
         policy = self(features)
-        return policy.log_prob(action), policy.entropy()
+        return policy.log_prob(action), policy.entropy(), policy
 
 
 def _initial_log_scale(space: Box) -> float:

@@ -11,6 +11,7 @@ from innerloop._env import Box, Discrete, Space
 from innerloop._types import Key
 
 Activation = Literal["tanh", "relu", "silu"]
+Init = Literal["orthogonal", "uniform"]
 
 
 def activate(name: Activation, x: Array) -> Array:
@@ -24,14 +25,26 @@ def orthogonal(key: Key, num_in: int, num_out: int, scale: float = 1.0) -> Float
 
 
 class Linear(eqx.Module):
-    """y = x W + b, W orthogonal times `scale`, b zero."""
+    """y = x W + b.
+
+    `init` "orthogonal": W orthogonal times `scale`, b zero. "uniform": both uniform on ±1/√num_in, so that the units of
+    a first layer switch at different inputs; `scale` has no say then.
+    """
 
     weight: Float[Array, "num_in num_out"]
     bias: Float[Array, " num_out"]
 
-    def __init__(self, key: Key, num_in: int, num_out: int, scale: float = 1.0):
-        self.weight = orthogonal(key, num_in, num_out, scale)
-        self.bias = jnp.zeros((num_out,))
+    def __init__(self, key: Key, num_in: int, num_out: int, scale: float = 1.0, init: Init = "orthogonal"):
+        if init == "uniform":
+            weight_key, bias_key = jax.random.split(key)
+            bound = num_in**-0.5
+            self.weight = jax.random.uniform(weight_key, (num_in, num_out), minval=-bound, maxval=bound)
+            self.bias = jax.random.uniform(bias_key, (num_out,), minval=-bound, maxval=bound)
+        elif init == "orthogonal":
+            self.weight = orthogonal(key, num_in, num_out, scale)
+            self.bias = jnp.zeros((num_out,))
+        else:
+            raise ValueError(f"Linear(init={init!r}): choose orthogonal or uniform.")
 
     def __call__(self, x: Float[Array, " num_in"]) -> Float[Array, " num_out"]:
         return x @ self.weight + self.bias
@@ -43,11 +56,18 @@ class MLP(eqx.Module):
     layers: tuple[Linear, ...]
     activation: Activation = eqx.field(static=True)
 
-    def __init__(self, key: Key, num_in: int, widths: tuple[int, ...], activation: Activation = "tanh"):
+    def __init__(
+        self,
+        key: Key,
+        num_in: int,
+        widths: tuple[int, ...],
+        activation: Activation = "tanh",
+        init: Init = "orthogonal",
+    ):
         sizes = (num_in, *widths)
         keys = jax.random.split(key, max(len(widths), 1))
         pairs = zip(sizes, widths, keys, strict=False)
-        self.layers = tuple(Linear(key, a, b, scale=2**0.5) for a, b, key in pairs)
+        self.layers = tuple(Linear(key, a, b, scale=2**0.5, init=init) for a, b, key in pairs)
         self.activation = activation
 
     def __call__(self, x: Float[Array, " num_in"]) -> Float[Array, " num_out"]:
@@ -100,18 +120,29 @@ class CNN(eqx.Module):
 
 
 class Encoder(eqx.Module):
-    """An observation as features: one-hot if discrete, a small CNN if it has three axes, then an MLP."""
+    """An observation as features: one-hot if discrete, a small CNN if it has three axes, then an MLP.
+
+    The MLP can be given `num_context` further inputs, which are not observed.
+    """
 
     space: Space
     cnn: CNN | None
     mlp: MLP
 
-    def __init__(self, key: Key, space: Space, widths: tuple[int, ...] = (), activation: Activation = "tanh"):
+    def __init__(
+        self,
+        key: Key,
+        space: Space,
+        widths: tuple[int, ...] = (),
+        activation: Activation = "tanh",
+        num_context: int = 0,
+        init: Init = "orthogonal",
+    ):
         cnn_key, mlp_key = jax.random.split(key)
         is_image = isinstance(space, Box) and len(space.shape) == 3
         self.space = space
         self.cnn = CNN(cnn_key, space.shape, 64) if is_image else None
-        self.mlp = MLP(mlp_key, 64 if is_image else space.num_features, widths, activation)
+        self.mlp = MLP(mlp_key, (64 if is_image else space.num_features) + num_context, widths, activation, init)
 
     @property
     def num_features(self) -> int:
@@ -119,9 +150,9 @@ class Encoder(eqx.Module):
             return self.mlp.layers[-1].bias.shape[0]
         return self.cnn.project.bias.shape[0] if self.cnn is not None else self.space.num_features
 
-    def __call__(self, obs: Array) -> Float[Array, " features"]:
+    def __call__(self, obs: Array, context: Float[Array, " num_context"] | None = None) -> Float[Array, " features"]:
         if isinstance(self.space, Discrete):
             features = jax.nn.one_hot(obs, self.space.num_values, dtype=jnp.float32)
         else:
             features = self.cnn(obs) if self.cnn is not None else obs.reshape(-1)
-        return self.mlp(features)
+        return self.mlp(features if context is None else jnp.concatenate([features, context]))

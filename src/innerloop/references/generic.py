@@ -48,6 +48,25 @@ class Random(Agent):
         return memory
 
 
+class Constant(Agent):
+    """Always the same action: 0, or the first one. What is earned by doing nothing."""
+
+    spec: EnvSpec
+    episodes_per_adapt: int = eqx.field(static=True, default=1)
+
+    def init(self, key: Key) -> NoMemory:
+        return NoMemory()
+
+    def act(self, key: Key, memory: NoMemory, timestep: TimeStep) -> tuple[Array, NoExtras]:
+        return jnp.zeros(self.spec.action.shape, self.spec.action.dtype), NoExtras()
+
+    def observe(self, key: Key, memory: NoMemory, transition: Transition) -> NoMemory:
+        return memory
+
+    def adapt(self, key: Key, memory: NoMemory, episodes: Transition) -> NoMemory:
+        return memory
+
+
 def random_argmax(key: Key, scores: Float[Array, " choices"]) -> Int[Array, ""]:
     """The index of the largest score, drawn uniformly among ties."""
     lottery = jax.random.uniform(key, scores.shape)

@@ -6,6 +6,7 @@ from jaxtyping import Array
 
 from innerloop._agent import Agent
 from innerloop._types import Key, TimeStep, Transition
+from innerloop.envs.navigation import STEP
 from innerloop.envs.point import MAX_STEP
 from innerloop.references.generic import NoExtras, NoMemory
 
@@ -21,6 +22,25 @@ class GoToGoal(Agent):
     def act(self, key: Key, memory: NoMemory, timestep: TimeStep) -> tuple[Array, NoExtras]:
         position, goal = timestep.obs[:2], timestep.obs[-2:]
         return jnp.clip(goal - position, -MAX_STEP, MAX_STEP), NoExtras()
+
+    def observe(self, key: Key, memory: NoMemory, transition: Transition) -> NoMemory:
+        return memory
+
+    def adapt(self, key: Key, memory: NoMemory, episodes: Transition) -> NoMemory:
+        return memory
+
+
+class Navigate(Agent):
+    """The same for `Navigation`, whose revealed task is start, goal and gain."""
+
+    episodes_per_adapt: int = eqx.field(static=True, default=1)
+
+    def init(self, key: Key) -> NoMemory:
+        return NoMemory()
+
+    def act(self, key: Key, memory: NoMemory, timestep: TimeStep) -> tuple[Array, NoExtras]:
+        position, goal, gain = timestep.obs[:2], timestep.obs[4:6], timestep.obs[6]
+        return jnp.clip((goal - position) / (STEP * gain), -1.0, 1.0), NoExtras()
 
     def observe(self, key: Key, memory: NoMemory, transition: Transition) -> NoMemory:
         return memory

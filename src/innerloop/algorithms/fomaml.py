@@ -1,0 +1,28 @@
+"""First-order MAML (Finn et al. 2017, section 5.2): the meta-gradient without second derivatives."""
+
+from dataclasses import dataclass, field
+
+from innerloop._benchmark import Benchmark
+from innerloop._env import Env
+from innerloop.algorithms._inner_loop import InnerLoop, MetaTraining, Net, meta_gradient
+from innerloop.algorithms._meta_gradient import MetaGradient
+
+
+@dataclass(frozen=True)
+class FOMAML:
+    """MAML whose inner gradients count as constants: cheaper, and biased."""
+
+    net: Net = field(default_factory=Net)
+    """The policy."""
+    inner: InnerLoop = field(default_factory=InnerLoop)
+    """The inner loop."""
+    training: MetaTraining = field(default_factory=MetaTraining)
+    """The outer loop."""
+
+    def env(self, benchmark: Benchmark) -> Env:
+        """What the agent plays."""
+        return benchmark.env
+
+    def learner(self, benchmark: Benchmark) -> MetaGradient:
+        """The learner for a benchmark."""
+        return meta_gradient(benchmark, self.net, self.inner, self.training, {"first_order": True})

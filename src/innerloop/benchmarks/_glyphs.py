@@ -1,0 +1,46 @@
+"""Few-shot classification of small images: characters drawn by the library itself."""
+
+from collections.abc import Callable
+from functools import partial
+
+from jaxtyping import Array, Float
+
+from innerloop._benchmark import Benchmark, Reference, Rows
+from innerloop._types import Trials
+from innerloop.envs.glyphs import Glyphs, characters
+from innerloop.references.generic import Random
+
+
+def accuracy(trials: Trials, episode: int) -> Float[Array, ""]:
+    """Share of the images of one episode of a trial that were named right."""
+    reward = trials.transitions.next_timestep.reward
+    return reward.reshape(-1, reward.shape[-1])[episode].mean()
+
+
+MEASURES: dict[str, Callable[[Trials], Float[Array, ""]]] = {
+    "accuracy_before": partial(accuracy, episode=0),
+    "accuracy": partial(accuracy, episode=-1),
+}
+"""In the first set of images, and in the last."""
+
+
+def _glyphs(name: str, num_ways: int, num_shots: int) -> Benchmark:
+    env, tasks = Glyphs(num_ways, num_shots), characters(num_ways)
+    return Benchmark(
+        name=name,
+        summary=f"{num_ways} characters never seen before, {num_shots} images of each: which is which in the next set?",
+        source="this library; after Lake et al. 2015 and Vinyals et al. 2016",
+        env=env,
+        train=tasks,
+        test=tasks,
+        num_episodes=2,
+        metrics=MEASURES,
+        references={"random": Reference(partial(Random, env.spec), "uniform answers")},
+        known={"accuracy": {"chance": 1 / num_ways}},
+    )
+
+
+def rows() -> Rows:
+    """The family's benchmarks by name."""
+    names = {f"glyphs-5way-{shots}shot": shots for shots in (1, 5)}
+    return {name: partial(_glyphs, name, 5, shots) for name, shots in names.items()}

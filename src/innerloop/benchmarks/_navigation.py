@@ -1,0 +1,154 @@
+"""What gradient-based methods are measured on: navigation, the four corners, control with varied physics."""
+
+from functools import partial
+
+from innerloop._benchmark import Benchmark, Reference, Rows, adaptation_metrics
+from innerloop._env import Env
+from innerloop._task import TaskDistribution
+from innerloop.envs.acrobot import Acrobot, varied_acrobots
+from innerloop.envs.cartpole import CartPole, varied_cartpoles
+from innerloop.envs.corners import Corners, corner_tasks
+from innerloop.envs.krazy_world import KrazyWorld, krazy_worlds
+from innerloop.envs.navigation import Navigation, navigation_goals, navigation_worlds
+from innerloop.envs.pendulum import Pendulum, pendulum_masses
+from innerloop.envs.reacher import Reacher, reacher_goals
+from innerloop.envs.wrappers import ScaleActions
+from innerloop.references.generic import Constant, Random
+from innerloop.references.point import Navigate
+
+ROUND = 20
+
+
+def _rounds(
+    name: str,
+    summary: str,
+    source: str,
+    env: Env,
+    train: TaskDistribution,
+    test: TaskDistribution | None = None,
+    *,
+    num_rounds: int = 4,
+    per_round: int = ROUND,
+    oracle: Reference | None = None,
+    known: dict[str, dict[str, float]] | None = None,
+) -> Benchmark:
+    """Some episodes, an adaptation, as many episodes again, and so on."""
+    references = {"oracle": oracle} if oracle else {}
+    references |= {
+        "idle": Reference(partial(Constant, env.spec), "always the same action: 0, or the first"),
+        "random": Reference(partial(Random, env.spec), "uniform actions"),
+    }
+    return Benchmark(
+        name=name,
+        summary=summary,
+        source=source,
+        env=env,
+        train=train,
+        test=train if test is None else test,
+        num_episodes=num_rounds * per_round,
+        episodes_per_round=per_round,
+        metrics=adaptation_metrics(num_rounds * per_round, per_round),
+        references=references,
+        known=known or {},
+    )
+
+
+TOLD = Reference(Navigate, "told the goal, walks straight to it", reveals_task=True)
+
+
+def _nav2d() -> Benchmark:
+    return _rounds(
+        "nav2d",
+        "A point walks to a goal that only its reward tells",
+        "Finn et al. 2017, section 5.3, with the termination rule of the released code",
+        Navigation(),
+        navigation_goals(),
+        oracle=TOLD,
+        known={"adapt_1": {"best": -0.507}, "adapt_3": {"best": -0.507}},
+    )
+
+
+def _nav2d_worlds() -> Benchmark:
+    return _rounds(
+        "nav2d-worlds",
+        "A point walks to a goal; start, goal and how far a step carries differ from task to task",
+        "this library",
+        Navigation(),
+        navigation_worlds(),
+        oracle=TOLD,
+    )
+
+
+def _corners() -> Benchmark:
+    """Test tasks are the four training tasks: there are no others."""
+    return _rounds(
+        "corners",
+        "Which of four corners pays shows only near to it",
+        "Rothfuss et al. 2019, released code",
+        ScaleActions(Corners(), 0.02),
+        corner_tasks(),
+    )
+
+
+def _krazy_world() -> Benchmark:
+    train, test = krazy_worlds(96).split(1 / 3)
+    return _rounds(
+        "krazy-world",
+        "What colours and controls mean is another thing in every world",
+        "Stadie et al. 2018; the authors' second version",
+        KrazyWorld(),
+        train,
+        test,
+        num_rounds=2,
+    )
+
+
+def _pendulum_mass() -> Benchmark:
+    return _rounds(
+        "pendulum-mass",
+        "Swing up a pendulum of unknown mass",
+        "RLlib's PendulumMass; Gymnasium's Pendulum-v1",
+        Pendulum(),
+        pendulum_masses(),
+        per_round=10,
+    )
+
+
+def _cartpole_varied() -> Benchmark:
+    return _rounds(
+        "cartpole-varied",
+        "CartPole with varied gravity, masses, length and force",
+        "this library; Gymnasium's CartPole-v1",
+        CartPole(),
+        varied_cartpoles(),
+        per_round=10,
+    )
+
+
+def _acrobot_varied() -> Benchmark:
+    return _rounds(
+        "acrobot-varied",
+        "Acrobot with varied gravity, lengths, masses and torque",
+        "this library; Gymnasium's Acrobot-v1",
+        Acrobot(),
+        varied_acrobots(),
+        per_round=10,
+    )
+
+
+def _reacher() -> Benchmark:
+    return _rounds("reacher", "A two-link arm reaches for a hidden goal", "this library", Reacher(), reacher_goals())
+
+
+def rows() -> Rows:
+    """The family's benchmarks by name."""
+    return {
+        "nav2d": _nav2d,
+        "nav2d-worlds": _nav2d_worlds,
+        "corners": _corners,
+        "krazy-world": _krazy_world,
+        "pendulum-mass": _pendulum_mass,
+        "cartpole-varied": _cartpole_varied,
+        "acrobot-varied": _acrobot_varied,
+        "reacher": _reacher,
+    }

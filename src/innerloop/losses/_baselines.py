@@ -1,0 +1,40 @@
+"""What to expect of a state, fitted on the spot."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+
+def discounted_returns(
+    reward: Float[Array, " time"], discount: Float[Array, " time"], valid: Bool[Array, " time"]
+) -> Float[Array, " time"]:
+    """R_t = r_t + discount_t R_{t+1}; invalid steps are passed over and give 0."""
+
+    def step(after: Array, inputs: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        reward, discount, valid = inputs
+        here = reward + discount * after
+        return jnp.where(valid, here, after), jnp.where(valid, here, 0.0)
+
+    return jax.lax.scan(step, jnp.zeros(()), (reward, discount, valid), reverse=True)[1]
+
+
+def linear_baseline(
+    obs: Float[Array, "episode time features"],
+    returns: Float[Array, "episode time"],
+    valid: Bool[Array, "episode time"],
+    ridge: float = 1e-5,
+) -> Float[Array, "episode time"]:
+    """Returns as fitted by least squares on observation, its square, t, t², t³ and 1 (Duan et al. 2016b, section 5).
+
+    The same episodes are fitted and predicted, as in the released MAML. t counts hundreds of steps. `ridge` is relative
+    to the number of valid steps.
+    """
+    num_steps = obs.shape[1]
+    time = jnp.broadcast_to((jnp.arange(num_steps, dtype=obs.dtype) / 100.0)[None, :, None], (*obs.shape[:2], 1))
+    features = jnp.concatenate([obs, jnp.square(obs), time, time**2, time**3, jnp.ones_like(time)], axis=-1)
+    weight = valid.astype(jnp.float32)
+    x = (features * weight[..., None]).reshape(-1, features.shape[-1])
+    scale = jnp.maximum(weight.sum(), 1.0)
+    gram = x.T @ x / scale + ridge * jnp.eye(x.shape[1])
+    coefficients = jax.scipy.linalg.solve(gram, x.T @ (returns * weight).reshape(-1) / scale, assume_a="pos")
+    return features @ coefficients
