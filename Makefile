@@ -7,6 +7,7 @@ DOCS_READY := $(VENV)/.docs-ready
 UNFINISHED := $(VENV)/.unfinished
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 CODE := src tests examples benchmarks
+SIDE_BY_SIDE := -n 2 --dist worksteal
 
 # The newest Python that runs, is recent enough and can make virtual environments. Override with `make PYTHON=... setup`.
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 python; do \
@@ -29,7 +30,7 @@ demo: $(READY)
 	$(BIN)/innerloop demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from innerloop._callbacks import read_metrics
-from innerloop._machine import commit, machine, versions
+from innerloop._machine import provenance
 from innerloop.report._results import write_result
 
 ROOT = Path(__file__).parent.parent
@@ -63,9 +63,7 @@ def main() -> None:
         "wall_seconds": round(install + first, 1),
         "compile_seconds": round(sum(row["compile_seconds"] for row in runs.values()), 1),
         "details": {"install_seconds": install, "first_demo_seconds": first, "second_demo_seconds": second},
-        "machine": machine(),
-        "versions": versions(),
-        "commit": commit(),
+        **provenance(),
         "command": "python benchmarks/first_minutes.py",
     }
     print(json.dumps(result["details"]), f"stored: {write_result(arguments.out, result)}", sep="\n")

@@ -25,7 +25,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from innerloop._callbacks import read_metrics
-from innerloop._machine import commit, machine, versions
+from innerloop._machine import provenance
 from innerloop._run import configure, resume, run_experiment
 from innerloop._sealed import checkpoints, newest
 from innerloop.algorithms._on_policy import OnPolicy
@@ -150,9 +150,7 @@ def result(trials: list[dict[str, Any]], num_leaves: int, seconds: float) -> dic
         "wall_seconds": round(seconds, 1),
         "compile_seconds": None,
         "details": {"kills": trials, "num_leaves": num_leaves, "training": {**dataclasses.asdict(SETTINGS), **EVERY}},
-        "machine": machine(),
-        "versions": versions(),
-        "commit": commit(),
+        **provenance(),
         "command": f"python benchmarks/resume_kill.py --kills {len(trials)}",
     }
 

@@ -137,7 +137,7 @@ def main() -> None:
     if len(sys.argv) > 1:
         print(json.dumps(measure(sys.argv[1])))
         return
-    from innerloop._machine import commit, machine, versions
+    from innerloop._machine import provenance
     from innerloop.report._results import write_result
 
     measured = []
@@ -160,9 +160,7 @@ def main() -> None:
         "source": "100 x the classic RL² rates, 1 x PureJaxRL's PPO",
         "details": {"reached": reached},
         "rows": measured,
-        "machine": machine(),
-        "versions": versions(),
-        "commit": commit(),
+        **provenance(),
         "command": "python benchmarks/rl2_speed.py",
     }
     write_result(RESULTS, result)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from innerloop._evaluate import AdaptationCurve
-from innerloop._machine import commit, machine, versions
+from innerloop._machine import provenance
 from innerloop.envs.two_step import gather_counts, interaction_test, reward_transition_interaction, stay_probabilities
 from innerloop.report._results import write_result
 
@@ -51,9 +51,7 @@ def main() -> None:
         "per_seed": interactions.tolist(),
         "num_seeds": len(curves),
         "num_test_tasks": curves[0].num_tasks,
-        "machine": machine(),
-        "versions": versions(),
-        "commit": commit(),
+        **provenance(),
         "command": "python benchmarks/two_step.py",
     }
     write_result(RESULTS, result)

@@ -26,6 +26,19 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 install_import_hook("innerloop", "beartype.beartype")
 
 
+MAPS = Path("/proc/self/maps")
+MOST_MAPS = 30_000
+"""Compiled programs stay mapped, and Linux allows a process 65,530 mappings by default: beyond, XLA crashes."""
+
+
+@pytest.fixture(autouse=True)
+def few_mappings() -> Iterator[None]:
+    """Forget compiled programs when there are many."""
+    yield
+    if MAPS.exists() and MAPS.read_text().count("\n") > MOST_MAPS:
+        jax.clear_caches()
+
+
 @pytest.fixture(scope="module")
 def program_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Programs compiled once are not compiled again, neither here nor in processes that are told of the folder."""

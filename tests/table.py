@@ -119,6 +119,7 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "ppo-value-clip": lambda: (PPO(recurrent(), ADAM, num_minibatches=2, value_clip=0.2), bandit_trials()),
     "a2c": lambda: (a2c(recurrent(), ADAM), bandit_trials()),
     "rl2": lambda: method(RL2(hidden_size=8)),
+    "e-rl2": lambda: (PPO(recurrent(), ADAM, num_minibatches=2, num_free_episodes=2), bandit_trials()),
     "maml-vpg": lambda: meta(MAML()),
     "maml-ppo": lambda: meta(MAML(), outer="ppo", num_outer_steps=2),
     "maml-trpo": lambda: meta(MAML(), outer="trpo"),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from innerloop._env import Box, Discrete, Env, EnvSpec, advance, restart
     from innerloop._evaluate import AdaptationCurve, bootstrap_interval, evaluate, iqm
     from innerloop._export import export
+    from innerloop._few_shot import few_shot_curve
     from innerloop._learner import Learner, apply_gradients
     from innerloop._machine import compilation_cache
     from innerloop._rollout import episode, run_round, trial
@@ -90,6 +91,7 @@ __all__ = [
     "evaluate",
     "evaluate_run",
     "export",
+    "few_shot_curve",
     "initial_state",
     "iqm",
     "load",
@@ -121,6 +123,7 @@ __getattr__, __dir__ = lazy(
         "_env": ("Box", "Discrete", "Env", "EnvSpec", "advance", "restart"),
         "_evaluate": ("AdaptationCurve", "bootstrap_interval", "evaluate", "iqm"),
         "_export": ("export",),
+        "_few_shot": ("few_shot_curve",),
         "_learner": ("Learner", "apply_gradients"),
         "_machine": ("compilation_cache",),
         "_rollout": ("episode", "run_round", "trial"),

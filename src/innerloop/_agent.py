@@ -10,11 +10,13 @@ from innerloop._types import Key, Memory, TimeStep, Transition
 
 
 class ActExtras(NamedTuple):
-    """What an actor-critic says beside its action: `log_prob` and `value` before the step, and the greedy action."""
+    """What an actor-critic says beside its action: `log_prob` and `value` before the step, and the greedy action with
+    its log-probability."""
 
     log_prob: Float[Array, ""]
     value: Float[Array, ""]
     greedy_action: Array
+    greedy_log_prob: Float[Array, ""]
 
 
 class Agent(eqx.Module):

@@ -27,7 +27,7 @@ def mean_return(trials: Trials, start: int, stop: int) -> Float[Array, ""]:
 
 
 def adaptation_metrics(num_episodes: int, per_round: int) -> dict[str, Callable[[Trials], Float[Array, ""]]]:
-    """`adapt_K` for K = 0, 1, ...: the mean return of the round after K adaptations, whoever adapts."""
+    """`adapt_K` for K = 0, 1, ...: the mean return of round K + 1, of `per_round` episodes whoever plays them."""
     starts = range(0, num_episodes, per_round)
     return {f"adapt_{k}": partial(mean_return, start=i, stop=i + per_round) for k, i in enumerate(starts)}
 
@@ -48,7 +48,8 @@ class Benchmark:
     `metrics` map the trials of ONE task to a scalar (axes `[round episode time]`); `return` (per episode and in total)
     is always there. `known` are exact or published values by metric and policy, each with its source in the docs.
     `train`, `test` and `ood` are disjoint, or the same continuous distribution from which a task is never drawn twice.
-    `episodes_per_round` is what agents that adapt between episodes get for one adaptation, if they do not say otherwise.
+    `episodes_per_round` is what agents that adapt between episodes get for one adaptation, if they do not say otherwise;
+    None: half of a trial.
     """
 
     name: str
@@ -58,7 +59,7 @@ class Benchmark:
     train: TaskDistribution
     test: TaskDistribution
     num_episodes: int
-    episodes_per_round: int = 1
+    episodes_per_round: int | None = None
     ood: TaskDistribution | None = None
     metrics: Mapping[str, Callable[[Trials], Float[Array, ""]]] = field(default_factory=dict)
     references: Mapping[str, Reference] = field(default_factory=dict)

@@ -35,6 +35,11 @@ def machine() -> dict[str, Any]:
     }
 
 
+def provenance() -> dict[str, Any]:
+    """Machine, versions and commit: the part that all result files share."""
+    return {"machine": machine(), "versions": versions(), "commit": commit()}
+
+
 def _cpu_model() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():

@@ -33,7 +33,7 @@ from innerloop._collect import Collector, JaxCollector, StreamCollector
 from innerloop._env import Env
 from innerloop._evaluate import AdaptationCurve, evaluate
 from innerloop._export import read_exported
-from innerloop._machine import commit, compilation_cache, machine, versions
+from innerloop._machine import compilation_cache, provenance
 from innerloop._sealed import CheckpointError, checkpoints, newest
 from innerloop._task import TaskDistribution
 from innerloop._train import Callback, init, train
@@ -66,7 +66,7 @@ class RunConfig:
     def write(self, folder: Path) -> None:
         """To `config.json`, with versions, commit and machine."""
         about = {"format": FORMAT, **dataclasses.asdict(self)}
-        about |= {"versions": versions(), "commit": commit(), "machine": machine()}
+        about |= provenance()
         (folder / "config.json").write_text(json.dumps(about, indent=1) + "\n")
 
     @staticmethod

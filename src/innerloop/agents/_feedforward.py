@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 from innerloop._agent import ActExtras, ActorCritic, Outputs
 from innerloop._env import EnvSpec
 from innerloop._types import Key, Memory, TimeStep, Transition
-from innerloop.nn import Activation, Encoder, Init, Linear, PolicyHead, greedy_action
+from innerloop.nn import Activation, Encoder, Init, Linear, PolicyHead, act_extras, greedy_action
 
 
 class NoMemory(NamedTuple):
@@ -71,7 +71,7 @@ class FeedForward(ActorCritic):
     def act(self, key: Key, memory: NoMemory, timestep: TimeStep) -> tuple[Array, ActExtras]:
         policy = self.policy(self.policy_net(timestep.obs, self.context))
         action = greedy_action(policy) if self.is_predictor else policy.sample(key)
-        return action, ActExtras(policy.log_prob(action), self.value_of(timestep.obs), greedy_action(policy))
+        return action, act_extras(policy, action, self.value_of(timestep.obs))
 
     def observe(self, key: Key, memory: NoMemory, transition: Transition) -> NoMemory:
         return memory

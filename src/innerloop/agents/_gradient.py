@@ -114,6 +114,10 @@ class Gradient(Agent):
         """The base agent with the parameters it has adapted."""
         return eqx.combine(memory.params, self._split()[1])
 
+    def held_near(self) -> ActorCritic:
+        """The policy of the objective's KL term: that before adaptation, which is learned, or a constant one."""
+        return self.base if self.reference is None else jax.lax.stop_gradient(self.reference)
+
     def init(self, key: Key) -> GradientMemory:
         params, _ = self._split()
         if self.fixed_start:
@@ -134,23 +138,29 @@ class Gradient(Agent):
 
     def descend(self, key: Key, memory: GradientMemory, episodes: Transition) -> tuple[GradientMemory, Metrics]:
         """`adapt`, and what the objective was made of before the last gradient step."""
+        if self.steps_per_round == 1:
+            return self.descend_once(key, memory, episodes)
 
         def step(memory: GradientMemory, _: None) -> tuple[GradientMemory, Metrics]:
+            return self.descend_once(key, memory, episodes)
+
+        memory, terms = jax.lax.scan(step, memory, None, length=self.steps_per_round)
+        return memory, jax.tree.map(lambda x: x[-1], terms)
+
+    def descend_once(self, key: Key, memory: GradientMemory, episodes: Transition) -> tuple[GradientMemory, Metrics]:
+        """One gradient step, and what the objective was made of before it."""
+
+        def step(memory: GradientMemory) -> tuple[GradientMemory, Metrics]:
             gradients, terms = self._gradients(key, memory, episodes)
             params = jax.tree.map(lambda p, g: p - g, memory.params, self._scaled(gradients, memory.num_steps))
             return memory._replace(params=params, num_steps=memory.num_steps + 1), terms
 
-        if self.remat:
-            step = jax.checkpoint(step)
-        if self.steps_per_round == 1:
-            return step(memory, None)
-        memory, terms = jax.lax.scan(step, memory, None, length=self.steps_per_round)
-        return memory, jax.tree.map(lambda x: x[-1], terms)
+        return jax.checkpoint(step)(memory) if self.remat else step(memory)
 
     def _gradients(self, key: Key, memory: GradientMemory, episodes: Transition) -> tuple[Any, Metrics]:
         _, rest = self._split()
         start = self.base.init(key)
-        reference = self.base if self.reference is None else self.reference
+        reference = self.held_near()
 
         def loss(params: Any) -> tuple[Float[Array, ""], Metrics]:
             judged = self.objective(key, eqx.combine(params, rest), reference, start, episodes)

@@ -24,7 +24,7 @@ class Greedy(Agent):
 
     def act(self, key: Key, memory: Memory, timestep: TimeStep) -> tuple[Array, Any]:
         _, extras = self.agent.act(key, memory, timestep)
-        return extras.greedy_action, extras
+        return extras.greedy_action, extras._replace(log_prob=extras.greedy_log_prob)
 
     def observe(self, key: Key, memory: Memory, transition: Transition) -> Memory:
         return self.agent.observe(key, memory, transition)

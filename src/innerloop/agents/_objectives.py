@@ -115,7 +115,7 @@ class PolicyObjective(Objective):
         terms = {"reward_term": self.reward_coef * reward, "entropy_term": self.entropy_coef * entropy}
         loss = -terms["reward_term"] - terms["entropy_term"]
         if reference is not None and self.kl_coef:
-            anchor = jax.lax.stop_gradient(replay(reference, memory, episodes).policy)
+            anchor = replay(reference, memory, episodes).policy
             divergence = (weight * divergences(outputs.policy, anchor)).sum()
             terms |= {"kl_term": self.kl_coef * divergence}
             loss += terms["kl_term"]

@@ -12,7 +12,7 @@ from innerloop._env import EnvSpec
 from innerloop._rollout import where
 from innerloop._types import Key, Memory, TimeStep, Transition
 from innerloop.envs.wrappers import encode
-from innerloop.nn import MLP, Core, CoreName, Encoder, Linear, PolicyHead, Product, greedy_action, make_core
+from innerloop.nn import MLP, Core, CoreName, Encoder, Linear, PolicyHead, Product, act_extras, make_core
 
 
 class RecurrentMemory(NamedTuple):
@@ -126,8 +126,7 @@ class Recurrent(ActorCritic):
         features = self._judge(self._advance(memory, obs_features)[1], obs_features)
         policy = self.policy(features)
         action = policy.sample(key)
-        extras = ActExtras(policy.log_prob(action), self.value(features)[0], greedy_action(policy))
-        return action, extras
+        return action, act_extras(policy, action, self.value(features)[0])
 
     def observe(self, key: Key, memory: RecurrentMemory, transition: Transition) -> RecurrentMemory:
         state, _ = self._advance(memory, self.encoder(transition.timestep.obs))

@@ -1,9 +1,47 @@
 """Methods, one file for each, and the settings that they share."""
 
 from innerloop.algorithms._critic import TaskCritic
+from innerloop.algorithms._inner_loop import InnerLoop, MetaTraining, Net
+from innerloop.algorithms._meta_gradient import MetaGradient
 from innerloop.algorithms._on_policy import OnPolicy
+from innerloop.algorithms._trust_region import TrustRegion
+from innerloop.algorithms.anil import ANIL
+from innerloop.algorithms.cavia import CAVIA
+from innerloop.algorithms.e_maml import EMAML
+from innerloop.algorithms.e_rl2 import ERL2
+from innerloop.algorithms.fine_tuning import FineTuning
+from innerloop.algorithms.fomaml import FOMAML
+from innerloop.algorithms.maml import MAML
 from innerloop.algorithms.memoryless import Memoryless, Oracle
+from innerloop.algorithms.meta_policy_search import MetaPolicySearch
+from innerloop.algorithms.meta_sgd import MetaSGD
 from innerloop.algorithms.ppo import PPO
+from innerloop.algorithms.promp import ProMP
+from innerloop.algorithms.reptile import Reptile, ReptileLearner
 from innerloop.algorithms.rl2 import RL2
 
-__all__ = ["PPO", "RL2", "Memoryless", "OnPolicy", "Oracle", "TaskCritic"]
+__all__ = [
+    "ANIL",
+    "CAVIA",
+    "EMAML",
+    "ERL2",
+    "FOMAML",
+    "MAML",
+    "PPO",
+    "RL2",
+    "FineTuning",
+    "InnerLoop",
+    "Memoryless",
+    "MetaGradient",
+    "MetaPolicySearch",
+    "MetaSGD",
+    "MetaTraining",
+    "Net",
+    "OnPolicy",
+    "Oracle",
+    "ProMP",
+    "Reptile",
+    "ReptileLearner",
+    "TaskCritic",
+    "TrustRegion",
+]

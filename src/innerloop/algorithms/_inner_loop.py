@@ -125,7 +125,8 @@ class MetaTraining:
     max_kl: float = 0.01
     """The trust region: the most that the mean KL divergence from the old policy may be."""
     fisher_share: float = 1.0
-    """Share of the episodes that the trust region's Fisher matrix is computed from: less is faster, and noisier."""
+    """Share of the episodes (before and after adaptation) that the trust region's Fisher matrix is computed from: less
+    is faster, and noisier."""
     outer_reward_coef: float = 1.0
     """λ: weight of the return in the outer loss."""
     outer_entropy_coef: float = 0.0
@@ -196,7 +197,8 @@ def make_agent(env: Env, episodes_per_round: int, net: Net, inner: InnerLoop, *,
 
 def agent_maker(benchmark: Benchmark, net: Net, inner: InnerLoop, **options: Any) -> Callable[..., Gradient]:
     """Builds agents for a benchmark from `key=`; `options` are further ones of `Gradient`."""
-    episodes_per_round = inner.episodes_per_round or benchmark.episodes_per_round
+    half = max(1, benchmark.num_episodes // 2)
+    episodes_per_round = inner.episodes_per_round or benchmark.episodes_per_round or half
     return partial(make_agent, benchmark.env, episodes_per_round, net, inner, **options)
 
 
@@ -207,7 +209,11 @@ def meta_gradient(
     env = benchmark.env
     if training.outer not in ("vpg", "ppo", "trpo"):
         raise ValueError(f"outer={training.outer!r}: choose vpg, ppo or trpo.")
-    trusts = training.outer == "trpo" and not isinstance(env, Supervised)
+    supervised, trusts = isinstance(env, Supervised), training.outer == "trpo"
+    if supervised and (trusts or options.get("exploration_coef") or options.get("proximity_coef")):
+        raise ValueError(f"outer={training.outer!r}: supervised tasks have no policy to hold near or to explore with.")
+    if trusts and training.num_outer_steps != 1:
+        raise ValueError(f"num_outer_steps={training.num_outer_steps}: a trust region takes one step on each batch.")
     return MetaGradient(
         agent_maker(benchmark, net, inner, **agent),
         training.objective(env, inner),
@@ -221,7 +227,7 @@ def meta_gradient(
 
 
 def pretrained(base: FeedForward, folder: str) -> FeedForward:
-    """`base` with the policy of a trained run; what the run's policy does not have stays as it is built."""
+    """`base` with the policy of a trained run; its value net and context stay as they are built."""
     from innerloop._export import read_exported
 
     found: Any = read_exported(folder)
@@ -230,8 +236,13 @@ def pretrained(base: FeedForward, folder: str) -> FeedForward:
             f"start_from={folder!r}: that run holds {found.num_seeds} agents; train one with a single seed."
         )
     source: ActorCritic = found.agent.base if isinstance(found.agent, Gradient) else found.agent
-    old = {path: x for path, x in leaves(source).items() if path.startswith((".policy", ".context", ".value"))}
+    old = {path: x for path, x in leaves(source).items() if path.startswith(".policy")}
     new = leaves(base)
+    nets: list[Any] = [getattr(x, "policy_net", None) for x in (source, base)]
+    if nets[0] is not None and nets[0].mlp.activation != nets[1].mlp.activation:
+        raise ValueError(
+            f"start_from={folder!r}: its policy is a {nets[0].mlp.activation} net, not a {nets[1].mlp.activation} one."
+        )
     for path, x in new.items():
         if path.startswith(".policy") and (path not in old or old[path].shape != x.shape):
             there = f"has shape {old[path].shape}" if path in old else "is missing"

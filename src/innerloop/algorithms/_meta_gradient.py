@@ -44,9 +44,9 @@ class MetaGradient(Learner):
         trust_region: a `TrustRegion` step instead.
         num_steps: optimiser steps on each batch of trials.
         exploration_coef: weight of the credit that experience before adaptation gets for what comes after it
-            (E-MAML, Stadie et al. 2018, eq. 4); 0 leaves it out.
+            (E-MAML, Stadie et al. 2018); 0 leaves it out.
         proximity_coef: η, weight of KL(π_old ‖ π_θ) on the episodes before each adaptation (ProMP, Rothfuss et al.
-            2019, eq. 12).
+            2019), its mean over adaptations.
         reference: what the KL terms of inner and outer objective hold the policy near: the policy "before"
             adaptation, a "fixed" one (the first), or a moving "average" of the policies before adaptation.
         reference_rate: how far the average moves in an update.
@@ -162,12 +162,11 @@ class MetaGradient(Learner):
             earlier = jax.tree.map(lambda x: x[:-1], (memories, rounds))
             memory, (terms, befores) = jax.lax.scan(before, memory, earlier)
             inner = {f"inner/{name}": x.mean() for name, x in terms.items()}
-            seen = jax.tree.map(lambda x: x.sum(axis=0), befores)
-        reference = agent.base if agent.reference is None else agent.reference
+            seen = Before(befores.ratio.sum(), befores.divergence.mean())
         last = jax.tree.map(lambda x: x[-1], rounds)
-        loss, terms, policy = self.objective(key, agent.at(memory), reference, agent.base.init(key), last)
+        loss, terms, policy = self.objective(key, agent.at(memory), agent.held_near(), agent.base.init(key), last)
         loss += self.proximity_coef * seen.divergence
-        return Told(loss, terms | inner, policy, seen.log_ratio)
+        return Told(loss, terms | inner, policy, seen.ratio)
 
     def _before(self, key: Key, agent: ActorCritic, played: ActorCritic, episodes: Transition) -> "Before":
         """What the exploration and proximity terms need of a round before adaptation."""
@@ -198,7 +197,7 @@ class MetaGradient(Learner):
             steps = valid[:, :-1].sum(axis=(1, 2, 3))
         else:
             steps = valid[:, -1].sum(axis=(1, 2)) / valid.shape[2]
-        return -(credit * told.log_ratio / jnp.maximum(steps, 1.0)).mean()
+        return -(credit * told.ratio / jnp.maximum(steps, 1.0)).mean()
 
 
 class Told(NamedTuple):
@@ -207,13 +206,13 @@ class Told(NamedTuple):
     loss: Float[Array, "*task"]
     terms: Metrics
     policy: Any
-    log_ratio: Float[Array, "*task"]
+    ratio: Float[Array, "*task"]
 
 
 class Before(NamedTuple):
     """Of a round before adaptation: Σ π/π_old over its steps, and KL(π_old ‖ π)."""
 
-    log_ratio: Float[Array, "*round"]
+    ratio: Float[Array, "*round"]
     divergence: Float[Array, "*round"]
 
 

@@ -54,6 +54,8 @@ class OnPolicy:
     """Whether returns flow over the ends of episodes within a trial."""
     normalize_advantage: bool = True
     """Give advantages zero mean and unit variance in each batch."""
+    num_free_episodes: int = 0
+    """Episodes at the start of a trial whose rewards the agent is fed, but does not earn (E-RL²)."""
     bptt_length: int | None = None
     """Back-propagate through windows of this many steps; by default through whole trials."""
     stream_steps: int | None = None
@@ -82,6 +84,7 @@ class OnPolicy:
             ),
             "across_episodes": self.across_episodes,
             "normalize_advantage": self.normalize_advantage,
+            "num_free_episodes": self.num_free_episodes,
             "bptt_length": self.bptt_length,
         }
         if self.loss == "a2c":

@@ -45,6 +45,20 @@ def as_sequences(experience: Trials | Chunk) -> Sequences:
     )
 
 
+def earned(experience: Trials | Chunk, num_free_episodes: int) -> Float[Array, "sequence time"]:
+    """The rewards that count, of sequences as above: 0 in the first `num_free_episodes` episodes of a trial."""
+    reward = experience.transitions.next_timestep.reward
+    if isinstance(experience, Chunk):
+        if num_free_episodes:
+            raise ValueError(f"num_free_episodes={num_free_episodes}: needs whole trials; drop it or stream_steps.")
+        return reward
+    num_tasks, num_rounds, per_round, _ = reward.shape
+    if num_free_episodes >= num_rounds * per_round:
+        raise ValueError(f"num_free_episodes={num_free_episodes}: a trial has {num_rounds * per_round} episodes only.")
+    counts = (jnp.arange(num_rounds * per_round) >= num_free_episodes).astype(reward.dtype)
+    return (reward * counts.reshape(1, num_rounds, per_round, 1)).reshape(num_tasks, -1)
+
+
 def replay(key: Key, agent: Agent, sequence: Sequences) -> tuple[Memory, Memory]:
     """The memory of one sequence before each step `[time]`, and after the last one, by `observe`."""
     init = agent.init(key)
@@ -160,9 +174,15 @@ class Returns(eqx.Module):
     across_episodes: bool = eqx.field(static=True)
 
     def estimate(
-        self, key: Key, agent: ActorCritic, critic: TaskCritic | None, moments: Moments, sequence: Sequences
+        self,
+        key: Key,
+        agent: ActorCritic,
+        critic: TaskCritic | None,
+        moments: Moments,
+        sequence: Sequences,
+        reward: Float[Array, " time"],
     ) -> Targets:
-        """Advantages, value targets and old values of one sequence, in reward units."""
+        """Advantages, value targets and old values of one sequence that earns `reward`, in reward units."""
         transitions = sequence.transitions
         value, valid, step = transitions.extras.value, transitions.valid, transitions.next_timestep
         if critic is not None:
@@ -180,6 +200,6 @@ class Returns(eqx.Module):
 
         def advantage(trace: Array) -> Array:
             trace = self.gamma * trace * goes_on
-            return generalized_advantage(step.reward, value, next_value, discount, trace, valid)
+            return generalized_advantage(reward, value, next_value, discount, trace, valid)
 
         return Targets(advantage(self.gae_lambda), advantage(self.value_lambda) + value, value)

@@ -22,7 +22,8 @@ class TrustRegion(eqx.Module):
         damping: added to the diagonal of the Fisher matrix.
         num_cg_steps: conjugate-gradient steps.
         fisher_share: share of the episodes that the Fisher matrix is computed from (Schulman et al. 2015, appendix C):
-            it shapes the step, whose divergence and loss are then measured on all of them.
+            it shapes the step, whose divergence and loss are then measured on all of them. The learner adapts on the
+            same share for it.
         num_backtracks: how often a step may be shortened, each time to `backtrack` of its length, before it is given up.
     """
 

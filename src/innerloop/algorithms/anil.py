@@ -10,7 +10,7 @@ from innerloop.algorithms._meta_gradient import MetaGradient
 
 @dataclass(frozen=True)
 class ANIL:
-    """MAML that adapts the head of the policy only (section 4)."""
+    """MAML that adapts the head of the policy only."""
 
     net: Net = field(default_factory=Net)
     """The policy."""

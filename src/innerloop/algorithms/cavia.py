@@ -13,7 +13,7 @@ from innerloop.algorithms._meta_gradient import MetaGradient
 
 @dataclass(frozen=True)
 class CAVIA:
-    """Adapt a context vector by gradient steps; meta-learn the net that reads it (section 3, equations 2 and 3)."""
+    """Adapt a context vector by gradient steps; meta-learn the net that reads it."""
 
     net: Net = field(default_factory=lambda: Net(num_context=5))
     """The policy; `num_context` is the length of the context."""

@@ -14,10 +14,11 @@ from innerloop.algorithms._meta_gradient import MetaGradient
 
 @dataclass(frozen=True)
 class EMAML:
-    """MAML with credit for exploration (section 3, equation 4)."""
+    """MAML with credit for exploration."""
 
     exploration_coef: float = 1.0
-    """Weight of that credit: 1 is the gradient of what is earned after adaptation."""
+    """Weight of that credit. 1 gives the gradient of what is earned after adaptation if advantages are not normalised;
+    if they are, so are returns, and the weight is a matter of taste."""
     net: Net = field(default_factory=Net)
     """The policy."""
     inner: InnerLoop = field(default_factory=lambda: InnerLoop(surrogate="plain"))

@@ -1,6 +1,7 @@
 """MAML: model-agnostic meta-learning (Finn et al. 2017).
 
-The inner loop is gradient descent; the outer loop differentiates through it, to the last term. The outer step is plain
+The inner loop is gradient descent; the outer loop differentiates through it, second derivatives included (advantages
+count as constants). The outer step is plain
 policy gradient with Adam, PPO, or TRPO (as in the paper).
 """
 

@@ -13,7 +13,7 @@ from innerloop.algorithms._meta_gradient import MetaGradient
 
 @dataclass(frozen=True)
 class MetaSGD:
-    """φ = θ - α ∘ ∇L(θ) with both θ and α learned (section 3.1, equation 3); α starts at `inner_rate`."""
+    """φ = θ - α ∘ ∇L(θ) with both θ and α learned; α starts at `inner_rate`."""
 
     net: Net = field(default_factory=Net)
     """The policy."""

@@ -18,7 +18,7 @@ from innerloop._agent import ActorCritic
 from innerloop._learner import Learner, apply_gradients, scheduled
 from innerloop._types import Chunk, Key, Metrics, Trials
 from innerloop.algorithms._critic import TaskCritic, TaskPredictor
-from innerloop.algorithms._sequences import Moments, Returns, Sequences, Targets, as_sequences, cut, standardize
+from innerloop.algorithms._sequences import Moments, Returns, Sequences, Targets, as_sequences, cut, earned, standardize
 from innerloop.losses import clipped_surrogate, clipped_value_error, explained_variance, value_error, weights
 
 
@@ -54,6 +54,8 @@ class PPO(Learner):
         entropy_coef: weight of the entropy bonus, a number or an Optax schedule over updates. value_coef: of the
             value error.
         across_episodes: whether returns flow over the ends of episodes within a trial.
+        num_free_episodes: how many episodes at the start of a trial earn nothing: the agent is fed their rewards, but they
+            are left out of the returns (E-RL², Stadie et al. 2018). Needs whole trials.
         bptt_length: cut sequences into windows of this many steps for back-propagation; None: whole trials.
     """
 
@@ -73,6 +75,7 @@ class PPO(Learner):
     num_minibatches: int = eqx.field(static=True, default=4)
     across_episodes: bool = eqx.field(static=True, default=True)
     normalize_advantage: bool = eqx.field(static=True, default=True)
+    num_free_episodes: int = eqx.field(static=True, default=0)
     bptt_length: int | None = eqx.field(static=True, default=None)
 
     def __check_init__(self) -> None:
@@ -103,7 +106,7 @@ class PPO(Learner):
         sequences = as_sequences(experience)
         returns = Returns(self.gamma, self.gae_lambda, self.value_lambda, self.across_episodes)
         one = partial(returns.estimate, target_key, agent, critic, state.moments)
-        targets = jax.vmap(one)(sequences)
+        targets = jax.vmap(one)(sequences, earned(experience, self.num_free_episodes))
         valid = sequences.transitions.valid
         explained = explained_variance(targets.old_value, targets.value, valid)
         state = state._replace(moments=state.moments.include(targets.value, valid))

@@ -14,7 +14,7 @@ from innerloop.algorithms._meta_gradient import MetaGradient
 
 @dataclass(frozen=True)
 class ProMP:
-    """Clipped meta-policy search with a KL penalty before adaptation (section 5, equation 12)."""
+    """Clipped meta-policy search with a KL penalty before adaptation."""
 
     proximity_coef: float = 5e-4
     """η: weight of KL(π_old ‖ π) on the episodes before each adaptation."""

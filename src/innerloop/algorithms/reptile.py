@@ -22,7 +22,7 @@ from innerloop.algorithms._meta_gradient import MetaState, round_returns
 
 
 class ReptileLearner(Learner):
-    """θ ← θ + ε (1/n) Σ_T (φ_T - θ), φ_T what the task's rounds made of θ (section 2, algorithm 2).
+    """θ ← θ + ε (1/n) Σ_T (φ_T - θ), φ_T what the task's rounds made of θ.
 
     Args:
         make_agent: builds a `Gradient` agent from `key=`.
@@ -77,5 +77,10 @@ class Reptile:
     def learner(self, benchmark: Benchmark) -> ReptileLearner:
         """The learner for a benchmark."""
         training = self.training
+        if training.outer != "vpg" or training.num_outer_steps != 1 or training.chunk_size is not None:
+            raise ValueError(
+                f"outer={training.outer!r}, num_outer_steps={training.num_outer_steps}, chunk_size={training.chunk_size}: "
+                "Reptile has no outer loss; leave these as they are."
+            )
         schedule = optax.linear_schedule(training.learning_rate, training.final_learning_rate, training.num_updates)
         return ReptileLearner(agent_maker(benchmark, self.net, self.inner), optax.sgd(schedule))

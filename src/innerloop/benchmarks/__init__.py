@@ -8,7 +8,7 @@ import difflib
 import functools
 
 from innerloop._benchmark import Benchmark, Rows
-from innerloop.benchmarks import _bandits, _control, _grids, _memory, _navigation, _regression, _tabular
+from innerloop.benchmarks import _bandits, _control, _glyphs, _grids, _memory, _navigation, _regression, _tabular
 
 REGISTRY: Rows = {
     **_bandits.rows(),
@@ -18,6 +18,7 @@ REGISTRY: Rows = {
     **_control.rows(),
     **_navigation.rows(),
     **_regression.rows(),
+    **_glyphs.rows(),
 }
 """Benchmarks by name, not built yet."""
 

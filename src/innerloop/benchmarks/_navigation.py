@@ -1,9 +1,10 @@
 """What gradient-based methods are measured on: navigation, the four corners, control with varied physics."""
 
+import math
 from functools import partial
 
 from innerloop._benchmark import Benchmark, Reference, Rows, adaptation_metrics
-from innerloop._env import Env
+from innerloop._env import Discrete, Env
 from innerloop._task import TaskDistribution
 from innerloop.envs.acrobot import Acrobot, varied_acrobots
 from innerloop.envs.cartpole import CartPole, varied_cartpoles
@@ -34,10 +35,9 @@ def _rounds(
 ) -> Benchmark:
     """Some episodes, an adaptation, as many episodes again, and so on."""
     references = {"oracle": oracle} if oracle else {}
-    references |= {
-        "idle": Reference(partial(Constant, env.spec), "always the same action: 0, or the first"),
-        "random": Reference(partial(Random, env.spec), "uniform actions"),
-    }
+    references["idle"] = Reference(partial(Constant, env.spec), "always the same action: 0, or the first")
+    if isinstance(env.spec.action, Discrete) or env.spec.action.high < math.inf:
+        references["random"] = Reference(partial(Random, env.spec), "uniform actions")
     return Benchmark(
         name=name,
         summary=summary,

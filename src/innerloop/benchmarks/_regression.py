@@ -19,17 +19,17 @@ from innerloop.envs.regression import (
 from innerloop.references.generic import Constant
 
 
-def mean_squared_error(trials: Trials, round: int) -> Float[Array, ""]:
-    """Of the answers in a round of a trial."""
-    transitions = trials.transitions
-    return -transitions.next_timestep.reward[round].mean()
+def mean_squared_error(trials: Trials, set: int) -> Float[Array, ""]:
+    """Of the answers to one set of questions."""
+    reward = trials.transitions.next_timestep.reward
+    return -reward.reshape(-1, reward.shape[-1])[set].mean()
 
 
 MEASURES: dict[str, Callable[[Trials], Float[Array, ""]]] = {
-    "mse_before": partial(mean_squared_error, round=0),
-    "mse": partial(mean_squared_error, round=-1),
+    "mse_before": partial(mean_squared_error, set=0),
+    "mse": partial(mean_squared_error, set=-1),
 }
-"""Before any adaptation, and after all of it."""
+"""On the first set, and on the last."""
 
 
 def _regression(
@@ -49,9 +49,10 @@ def _regression(
         test=tasks,
         ood=ood,
         num_episodes=2,
+        episodes_per_round=1,
         metrics=MEASURES,
         references={"zero": Reference(partial(Constant, env.spec), "always answers 0")},
-        known={"mse": known},
+        known={"mse": known} if known else {},
     )
 
 

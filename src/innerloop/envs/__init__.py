@@ -15,6 +15,7 @@ from innerloop.envs.bandits import (
 )
 from innerloop.envs.cartpole import CartPole, CartPoleTask, standard_cartpole, varied_cartpoles
 from innerloop.envs.corners import Corners, CornerTask, corner_tasks
+from innerloop.envs.glyphs import Glyphs, GlyphTask, characters
 from innerloop.envs.gridnavi import GridNavi, GridTask, gridnavi_goals
 from innerloop.envs.harlow import Harlow, HarlowFixation1D, HarlowTask, ObjectPairs, object_pairs
 from innerloop.envs.krazy_world import KrazyTask, KrazyWorld, krazy_worlds
@@ -47,6 +48,8 @@ __all__ = [
     "CartPoleTask",
     "CornerTask",
     "Corners",
+    "GlyphTask",
+    "Glyphs",
     "GridNavi",
     "GridTask",
     "Harlow",
@@ -79,6 +82,7 @@ __all__ = [
     "TabularTask",
     "TwoStep",
     "TwoStepTask",
+    "characters",
     "corner_tasks",
     "dependent_bandits",
     "gridnavi_goals",

@@ -48,7 +48,10 @@ class RevealTask(Env):
 
 
 class ScaleActions(Env):
-    """Multiplies actions by `factor` before the env sees them: 1 is then `factor` there."""
+    """Multiplies actions by `factor` before the env sees them: 1 is then `factor` there.
+
+    The space of actions has no bounds then (the env still clips to its own), so policies start with deviation 1.
+    """
 
     env: Env
     factor: float = eqx.field(static=True)
@@ -60,7 +63,7 @@ class ScaleActions(Env):
             raise ValueError(f"ScaleActions(factor={factor}): needs a positive factor and an env whose actions are a Box.")
         self.env = env
         self.factor = factor
-        self.spec = EnvSpec(env.spec.obs, Box(space.shape, space.low / factor, space.high / factor), env.spec.max_steps)
+        self.spec = EnvSpec(env.spec.obs, Box(space.shape), env.spec.max_steps)
 
     def reset(self, key: Key, task: Task) -> tuple[EnvState, TimeStep]:
         return self.env.reset(key, task)

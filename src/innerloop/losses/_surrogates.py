@@ -29,7 +29,7 @@ def lvc_surrogate(
     advantage: Float[Array, " time"],
     valid: Bool[Array, " time"],
 ) -> Float[Array, " time"]:
-    """π(a_t) / π_old(a_t) A_t: low-variance curvature (Rothfuss et al. 2019, eq. 9).
+    """π(a_t) / π_old(a_t) A_t: low-variance curvature (Rothfuss et al. 2019).
 
     Unbiased in the gradient; its second derivative leaves out products of different steps of an episode, which have
     most of the variance.
@@ -45,7 +45,7 @@ def dice_surrogate(
 ) -> Float[Array, " time"]:
     """(□(a_1..a_t) - □(a_1..a_{t-1})) A_t with □(x) = exp(Σ log π - stop(Σ log π)): unbiased in every derivative.
 
-    DiCE (Foerster et al. 2018) in the form that takes advantages (Farquhar et al. 2019, eq. 13).
+    DiCE (Foerster et al. 2018) in the form that takes advantages (Farquhar et al. 2019), which count as constants.
     """
     until = jnp.cumsum(jnp.where(valid, log_prob, 0.0))
     before = until - jnp.where(valid, log_prob, 0.0)

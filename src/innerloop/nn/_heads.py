@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
+from innerloop._agent import ActExtras
 from innerloop._env import Box, Discrete, Space
 from innerloop._types import Key
 from innerloop.nn._layers import Init, Linear
@@ -47,6 +48,12 @@ def _initial_log_scale(space: Box) -> float:
     """Half the action range where it is known, else 1."""
     half = (space.high - space.low) / 2
     return math.log(half) if half < math.inf else 0.0
+
+
+def act_extras(policy: dist.Distribution, action: Array, value: Float[Array, ""]) -> ActExtras:
+    """What `act` says beside an action."""
+    greedy = greedy_action(policy)
+    return ActExtras(policy.log_prob(action), value, greedy, policy.log_prob(greedy))
 
 
 def greedy_action(policy: dist.Distribution) -> Array:

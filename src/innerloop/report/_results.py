@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from innerloop._evaluate import AdaptationCurve, stack_seeds
-from innerloop._machine import commit, machine, versions
+from innerloop._machine import provenance
 from innerloop.recipes import Recipe
 
 
@@ -62,9 +62,7 @@ def result_of(recipe: Recipe, seeds: list[SeedResult], references: dict[str, Ada
         "other_measures": {name: curve.score(name)["per_seed"] for name in curve.scores() if name != recipe.metric},
         "references": {name: float(x.scores()[recipe.metric].mean()) for name, x in references.items()},
         "settings": dataclasses.asdict(recipe.settings),
-        "machine": machine(),
-        "versions": versions(),
-        "commit": commit(),
+        **provenance(),
         "command": f"innerloop reproduce {recipe.id}",
     }
 

@@ -45,7 +45,7 @@ def results_table(results: Sequence[Result]) -> str:
     marks = dict(zip(dict.fromkeys(note for texts in notes.values() for note in texts), "¹²³⁴⁵⁶⁷⁸⁹", strict=False))
     rows = [
         [
-            f"`{result['id']}`{''.join(marks[note] for note in notes.get(result['id'], []))}",
+            f"`{result['id']}`{' '.join(marks[note] for note in notes.get(result['id'], []))}",
             f"{result.get('metric') or 'return'} {'↓' if result.get('better') == 'lower' else '↑'}",
             _value(result),
             _number(result.get("bar")),

@@ -1,0 +1,62 @@
+"""Few-shot learning by gradient steps, step by step: errors and fitted functions after 0, 1, 2, ... of them."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from innerloop._rollout import play_round
+from innerloop._task import TaskDistribution, sample_tasks
+from innerloop._types import Key, Task
+from innerloop.agents import Gradient
+from innerloop.envs.supervised import Supervised
+
+
+def few_shot_curve(
+    key: Key,
+    agent: Gradient,
+    support: Supervised,
+    query: Supervised,
+    tasks: TaskDistribution,
+    *,
+    num_tasks: int = 1000,
+    num_steps: int = 10,
+) -> Float[np.ndarray, "task steps"]:
+    """The mean reward of an answer after 0, 1, ..., `num_steps` gradient steps, all on the same examples.
+
+    Args:
+        support, query: the env that the examples come from, and the one that the adapted agent is asked in; they differ
+            at most in how many points an episode has. For regression the reward is minus the squared error.
+
+    Returns:
+        An array with axes `[task steps]`; every number of steps is asked the same questions.
+    """
+    tasks_key, play_key = jax.random.split(key)
+    drawn = sample_tasks(tasks, tasks_key, num_tasks)
+    return np.asarray(_curve(play_key, agent, support, query, drawn, num_steps))
+
+
+@eqx.filter_jit
+def _curve(
+    key: Key, agent: Gradient, support: Supervised, query: Supervised, tasks: Task, num_steps: int
+) -> Float[Array, "task steps"]:
+    def of_task(key: Key, task: Task) -> Float[Array, " steps"]:
+        init_key, support_key, query_key, adapt_key = jax.random.split(key, 4)
+        start = agent.init(init_key)
+        _, examples = play_round(support_key, support, agent, task, start)
+
+        def answered(memory: Any) -> Float[Array, ""]:
+            return play_round(query_key, query, agent, task, memory)[1].next_timestep.reward.mean()
+
+        def step(memory: Any, _: None) -> tuple[Any, Array]:
+            memory = agent.descend_once(adapt_key, memory, examples)[0]
+            return memory, answered(memory)
+
+        _, after = jax.lax.scan(step, start, None, length=num_steps)
+        return jnp.concatenate([answered(start)[None], after])
+
+    num_tasks = jax.tree.leaves(tasks)[0].shape[0]
+    return jax.vmap(of_task)(jax.random.split(key, num_tasks), tasks)

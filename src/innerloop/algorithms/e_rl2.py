@@ -1,0 +1,48 @@
+"""E-RL²: RL² whose first episodes are for exploration only (Stadie et al. 2018).
+
+The agent is fed all rewards, but those of the first episodes of a trial do not count: what they are worth is what the
+later ones make of them.
+"""
+
+from dataclasses import dataclass, field
+from functools import partial
+
+from innerloop._benchmark import Benchmark
+from innerloop._env import Env
+from innerloop.agents import Recurrent
+from innerloop.algorithms._on_policy import OnPolicy
+from innerloop.algorithms.ppo import PPO
+from innerloop.nn import CoreName
+
+
+@dataclass(frozen=True)
+class ERL2:
+    """RL² that does not earn the rewards of its first episodes (`num_free_episodes`)."""
+
+    core: CoreName = "gru"
+    """Kind of memory."""
+    hidden_size: int = 64
+    """Width of the memory."""
+    encoder_widths: tuple[int, ...] = ()
+    """Hidden layers between observation and memory."""
+    training: OnPolicy = field(default_factory=lambda: OnPolicy(num_free_episodes=1))
+    """The outer loop."""
+
+    def env(self, benchmark: Benchmark) -> Env:
+        """What the agent plays."""
+        return benchmark.env
+
+    def learner(self, benchmark: Benchmark) -> PPO:
+        """The learner for a benchmark."""
+        if self.training.num_free_episodes < 1:
+            raise ValueError(f"num_free_episodes={self.training.num_free_episodes}: E-RL² needs at least 1.")
+        if not self.training.across_episodes:
+            raise ValueError("across_episodes=False: then no later episode gives credit to the free ones; drop it.")
+        make_agent = partial(
+            Recurrent,
+            benchmark.env.spec,
+            core=self.core,
+            hidden_size=self.hidden_size,
+            encoder_widths=self.encoder_widths,
+        )
+        return self.training.learner(make_agent)

@@ -1,0 +1,82 @@
+"""Rounds: what is played side by side is what would have been played in turn."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from innerloop._agent import Agent
+from innerloop._collect import JaxCollector
+from innerloop._rollout import where, writes_while_playing
+from innerloop._task import sample_tasks
+from innerloop.agents import FeedForward, Gradient, PolicyObjective, Recurrent
+from innerloop.envs.navigation import Navigation, navigation_goals
+
+KEY = jax.random.key(0)
+ENV, GOALS = Navigation(max_steps=5), navigation_goals()
+
+
+class Stubborn(Agent):
+    """Plays as another agent does, and writes its memory anew at every step."""
+
+    agent: Agent
+    episodes_per_adapt: int = eqx.field(static=True)
+
+    def init(self, key: Any) -> Any:
+        return self.agent.init(key), jnp.zeros(())
+
+    def act(self, key: Any, memory: Any, timestep: Any) -> Any:
+        return self.agent.act(key, memory[0], timestep)
+
+    def observe(self, key: Any, memory: Any, transition: Any) -> Any:
+        return self.agent.observe(key, memory[0], transition), memory[1] + 1.0
+
+    def adapt(self, key: Any, memory: Any, episodes: Any) -> Any:
+        return self.agent.adapt(key, memory[0], episodes), memory[1]
+
+
+def test_episodes_side_by_side_are_those_in_turn() -> None:
+    base = FeedForward(ENV.spec, key=KEY, widths=(4,))
+    agent = Gradient(base, PolicyObjective(ENV.spec.obs), episodes_per_round=3)
+    tasks = sample_tasks(GOALS, KEY, 2)
+    one, other = (
+        eqx.filter_jit(JaxCollector(ENV, GOALS, 2, 3, 3).play)(KEY, x, tasks) for x in (agent, Stubborn(agent, 3))
+    )
+    for x, y in zip(jax.tree.leaves(one.transitions), jax.tree.leaves(other.transitions), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(other.memories[1][0], [0.0, 15.0, 30.0])
+
+
+def test_tracing_tells_who_writes_while_playing() -> None:
+    feedforward, recurrent = FeedForward(ENV.spec, key=KEY), Recurrent(ENV.spec, key=KEY)
+    objective = PolicyObjective(ENV.spec.obs)
+    for agent, writes in (
+        (feedforward, False),
+        (recurrent, True),
+        (Gradient(feedforward, objective), False),
+        (Gradient(recurrent, objective), True),
+    ):
+        assert writes_while_playing(KEY, ENV, agent, GOALS.sample(KEY), agent.init(KEY)) == writes
+
+
+def test_unchanged_leaves_are_not_selected() -> None:
+    kept, changed = jnp.ones((3,)), jnp.zeros(())
+    jaxpr = jax.make_jaxpr(lambda c, x, y: where(c, (x, y + 1.0), (x, y)))(jnp.asarray(True), kept, changed)
+    assert str(jaxpr).count("select_n") == 1
+
+
+def test_nobody_adapts_after_the_last_round() -> None:
+    """The memory at a round's start is what was adapted on the rounds before it; the last adaptation is left out."""
+    counted = []
+
+    class Counting(Stubborn):
+        def adapt(self, key: Any, memory: Any, episodes: Any) -> Any:
+            jax.debug.callback(lambda: counted.append(1))
+            return memory
+
+    agent = Counting(FeedForward(ENV.spec, key=KEY, widths=(4,)), 2)
+    jax.block_until_ready(JaxCollector(ENV, GOALS, 1, 3, 2).play(KEY, agent, sample_tasks(GOALS, KEY, 1)))
+    jax.effects_barrier()
+    assert len(counted) == 2
