@@ -1,6 +1,6 @@
 """Few-shot regression with MAML: how well is a sine known after 0, 1, ... gradient steps on ten of its points?
 
-    python examples/few_shot.py [--quick]
+python examples/few_shot.py [--quick]
 """
 
 import sys

@@ -60,7 +60,9 @@ class ScaleActions(Env):
     def __init__(self, env: Env, factor: float):
         space = env.spec.action
         if not isinstance(space, Box) or factor <= 0:
-            raise ValueError(f"ScaleActions(factor={factor}): needs a positive factor and an env whose actions are a Box.")
+            raise ValueError(
+                f"ScaleActions(factor={factor}): needs a positive factor and an env whose actions are a Box."
+            )
         self.env = env
         self.factor = factor
         self.spec = EnvSpec(env.spec.obs, Box(space.shape), env.spec.max_steps)
