@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from innerloop._agent import Agent
@@ -15,15 +14,19 @@ from innerloop._types import Trials
 
 def improvement(trials: Trials) -> Float[Array, ""]:
     """Return of the second episode of a trial minus that of the first: what the first one taught."""
-    reward = trials.transitions.next_timestep.reward * trials.transitions.valid.astype(jnp.float32)
-    returns = reward.sum(axis=2).reshape(-1)
+    returns = trials.returns().reshape(-1)
     return returns[1] - returns[0]
 
 
 def mean_return(trials: Trials, start: int, stop: int) -> Float[Array, ""]:
     """The mean return of the episodes from `start` up to `stop`, counted over the whole trial."""
-    reward = trials.transitions.next_timestep.reward * trials.transitions.valid.astype(jnp.float32)
-    return reward.sum(axis=2).reshape(-1)[start:stop].mean()
+    return trials.returns().reshape(-1)[start:stop].mean()
+
+
+def mean_reward(trials: Trials, episode: int) -> Float[Array, ""]:
+    """The mean reward of one episode, counted over the whole trial, whose steps are all valid."""
+    reward = trials.transitions.next_timestep.reward
+    return reward.reshape(-1, reward.shape[-1])[episode].mean()
 
 
 def adaptation_metrics(num_episodes: int, per_round: int) -> dict[str, Callable[[Trials], Float[Array, ""]]]:

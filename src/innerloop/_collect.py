@@ -141,9 +141,9 @@ class StreamCollector(Collector):
 def experience_metrics(experience: Trials | Chunk) -> dict[str, Array]:
     """What training sees of returns: `episode_return [episodes]` and `trial_return`, means over trials; chunks, which
     hold parts of episodes, give the mean reward a step."""
-    transitions = experience.transitions
-    reward = transitions.next_timestep.reward * transitions.valid.astype(jnp.float32)
     if isinstance(experience, Chunk):
-        return {"reward": reward.mean()}
-    returns = reward.sum(axis=3).reshape(reward.shape[0], -1)
+        transitions = experience.transitions
+        return {"reward": (transitions.next_timestep.reward * transitions.valid.astype(jnp.float32)).mean()}
+    returns = experience.returns()
+    returns = returns.reshape(returns.shape[0], -1)
     return {"episode_return": returns.mean(axis=0), "trial_return": returns.sum(axis=1).mean()}

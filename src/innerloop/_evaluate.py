@@ -270,11 +270,9 @@ def _measure(key: Key, agent: Agent, collector: JaxCollector, metrics: dict[str,
     """Returns `[task episode]`, metrics `[task]` and numbers of steps `[task]` of one batch."""
     tasks_key, play_key = jax.random.split(key)
     trials = collector.play(play_key, agent, held_out_tasks(tasks_key, collector.tasks, collector.num_tasks))
-    valid = trials.transitions.valid
-    reward = trials.transitions.next_timestep.reward * valid.astype(np.float32)
-    returns = reward.sum(axis=3).reshape(reward.shape[0], -1)
+    returns = trials.returns()
     measured = {name: jax.vmap(metric)(trials) for name, metric in metrics.items()}
-    return returns, measured, valid.sum(axis=(1, 2, 3))
+    return returns.reshape(returns.shape[0], -1), measured, trials.transitions.valid.sum(axis=(1, 2, 3))
 
 
 def held_out_tasks(key: Key, tasks: TaskDistribution, num_tasks: int) -> Any:

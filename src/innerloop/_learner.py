@@ -31,6 +31,14 @@ class Learner(eqx.Module):
         """One update from one batch of experience. Metrics are float scalars."""
 
 
+def clipped_adam(
+    learning_rate: float, final_learning_rate: float, num_steps: int, max_grad_norm: float, eps: float = 1e-8
+) -> optax.GradientTransformation:
+    """Adam behind a clip of the gradients' global norm, its step size linear over the run."""
+    schedule = optax.linear_schedule(learning_rate, final_learning_rate, num_steps)
+    return optax.chain(optax.clip_by_global_norm(max_grad_norm), optax.adam(schedule, eps=eps))
+
+
 def apply_gradients(
     optimizer: optax.GradientTransformation, gradients: Any, opt_state: optax.OptState, params: Any
 ) -> tuple[Any, optax.OptState]:

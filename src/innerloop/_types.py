@@ -6,6 +6,7 @@ Everything is a named tuple of arrays. Shapes below are those of one task and on
 
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 Key = PRNGKeyArray
@@ -47,6 +48,11 @@ class Trials(NamedTuple):
     tasks: Task
     memories: Memory
     transitions: Transition
+
+    def returns(self) -> Float[Array, "*task round episode"]:
+        """The sum of rewards of each episode."""
+        rewards = self.transitions.next_timestep.reward * self.transitions.valid.astype(jnp.float32)
+        return rewards.sum(axis=-1)
 
 
 class Chunk(NamedTuple):

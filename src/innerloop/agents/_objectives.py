@@ -24,6 +24,7 @@ from innerloop.losses import (
     generalized_advantage,
     kl_divergence,
     linear_baseline,
+    standardize,
     value_error,
     weights,
 )
@@ -153,9 +154,7 @@ class PolicyObjective(Objective):
         advantage = jax.vmap(generalized_advantage)(step.reward, value, next_value, goes_on, trace, valid)
         target = advantage + value
         if self.normalize:
-            weight = weights(valid)
-            centred = advantage - (weight * advantage).sum()
-            advantage = centred * jax.lax.rsqrt((weight * jnp.square(centred)).sum() + 1e-8)
+            advantage = standardize(advantage, valid)
         return advantage, target
 
 

@@ -12,6 +12,7 @@ from innerloop._agent import ActorCritic
 from innerloop._arrays import leaves
 from innerloop._benchmark import Benchmark
 from innerloop._env import Env
+from innerloop._learner import clipped_adam
 from innerloop._types import Key
 from innerloop.agents import AnswerError, FeedForward, Gradient, Objective, PolicyObjective
 from innerloop.agents._objectives import BaselineName
@@ -163,9 +164,8 @@ class MetaTraining:
 
     def optimizer(self) -> optax.GradientTransformation:
         """Adam behind a gradient clip, its step size linear over the run."""
-        steps = self.num_updates * self.num_outer_steps
-        schedule = optax.linear_schedule(self.learning_rate, self.final_learning_rate, steps)
-        return optax.chain(optax.clip_by_global_norm(self.max_grad_norm), optax.adam(schedule))
+        num_steps = self.num_updates * self.num_outer_steps
+        return clipped_adam(self.learning_rate, self.final_learning_rate, num_steps, self.max_grad_norm)
 
 
 def make_agent(env: Env, episodes_per_round: int, net: Net, inner: InnerLoop, *, key: Key, **options: Any) -> Gradient:

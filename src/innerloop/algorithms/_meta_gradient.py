@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int
 from innerloop._agent import ActorCritic
 from innerloop._learner import Learner, apply_gradients
 from innerloop._types import Key, Metrics, Transition, Trials
-from innerloop.agents import Gradient, Objective
+from innerloop.agents import Gradient, Objective, PolicyObjective
 from innerloop.agents._objectives import divergences, replay
 from innerloop.algorithms._trust_region import TrustRegion
 from innerloop.losses import weights
@@ -144,7 +144,7 @@ class MetaGradient(Learner):
             told = jax.lax.map(jax.checkpoint(one), inputs, batch_size=self.chunk_size)
         loss = told.loss.mean()
         if self.exploration_coef:
-            loss += self.exploration_coef * self._exploration(told, trials.transitions)
+            loss += self.exploration_coef * self._exploration(told, trials)
         return loss, told
 
     def _task(self, agent: Gradient, key: Key, played: Gradient, memories: Any, rounds: Transition) -> "Told":
@@ -179,7 +179,7 @@ class MetaGradient(Learner):
         ratio = jnp.where(episodes.valid, jnp.exp(outputs.log_prob - episodes.extras.log_prob), 0.0)
         return Before(ratio.sum(), divergence)
 
-    def _exploration(self, told: "Told", rounds: Transition) -> Float[Array, ""]:
+    def _exploration(self, told: "Told", trials: Trials) -> Float[Array, ""]:
         """-Σ log π(τ) R(τ') per step of τ', with the mean return of the other tasks as a baseline.
 
         If the objective's advantages are normalised, so are the returns, and the sum over τ becomes a mean: then both
@@ -188,11 +188,10 @@ class MetaGradient(Learner):
         num_tasks = told.loss.shape[0]
         if num_tasks < 2:
             raise ValueError(f"exploration_coef={self.exploration_coef}: needs at least 2 tasks in a batch.")
-        valid = rounds.valid.astype(jnp.float32)
-        reward = rounds.next_timestep.reward * valid
-        returns = (reward[:, -1].sum(axis=2)).mean(axis=1)
+        valid = trials.transitions.valid.astype(jnp.float32)
+        returns = trials.returns()[:, -1].mean(axis=1)
         credit = (returns - returns.mean()) * num_tasks / (num_tasks - 1)
-        if getattr(self.objective, "normalize", False):
+        if isinstance(self.objective, PolicyObjective) and self.objective.normalize:
             credit = credit / (returns.std() + 1e-8)
             steps = valid[:, :-1].sum(axis=(1, 2, 3))
         else:
@@ -237,9 +236,7 @@ def follow(agent: Gradient, rate: float) -> Gradient:
 
 def round_returns(trials: Trials, agent: Gradient) -> Metrics:
     """`episode_reward_mean` before adaptation, and `episode_reward_mean_adapt_N` after N gradient steps."""
-    transitions = trials.transitions
-    reward = transitions.next_timestep.reward * transitions.valid.astype(jnp.float32)
-    returns = reward.sum(axis=3).mean(axis=(0, 2))
+    returns = trials.returns().mean(axis=(0, 2))
     return {adapted_name(i * agent.steps_per_round): returns[i] for i in range(returns.shape[0])}
 
 

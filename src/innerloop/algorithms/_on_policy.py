@@ -8,6 +8,7 @@ import optax
 
 from innerloop._agent import ActorCritic
 from innerloop._benchmark import Benchmark
+from innerloop._learner import clipped_adam
 from innerloop.algorithms.a2c import a2c
 from innerloop.algorithms.ppo import PPO
 
@@ -95,7 +96,5 @@ class OnPolicy:
 
     def optimizer(self, steps_per_update: int) -> optax.GradientTransformation:
         """Adam behind a gradient clip, its step size linear over the run."""
-        schedule = optax.linear_schedule(
-            self.learning_rate, self.final_learning_rate, self.num_updates * steps_per_update
-        )
-        return optax.chain(optax.clip_by_global_norm(self.max_grad_norm), optax.adam(schedule, eps=1e-5))
+        num_steps = self.num_updates * steps_per_update
+        return clipped_adam(self.learning_rate, self.final_learning_rate, num_steps, self.max_grad_norm, eps=1e-5)

@@ -11,7 +11,7 @@ from innerloop._agent import ActorCritic, Agent
 from innerloop._rollout import where
 from innerloop._types import Chunk, Key, Memory, Task, TimeStep, Transition, Trials
 from innerloop.algorithms._critic import TaskCritic
-from innerloop.losses import following_value, generalized_advantage, weights
+from innerloop.losses import following_value, generalized_advantage, moments_of
 
 
 class Sequences(NamedTuple):
@@ -144,19 +144,6 @@ class Moments(NamedTuple):
 
     def restore(self, x: Array) -> Array:
         return x * jnp.sqrt(self.variance + 1e-6) + self.mean
-
-
-def moments_of(x: Float[Array, "..."], valid: Bool[Array, "..."]) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Mean and variance over valid entries."""
-    weight = weights(valid)
-    mean = (weight * x).sum()
-    return mean, (weight * jnp.square(x - mean)).sum()
-
-
-def standardize(x: Float[Array, "..."], valid: Bool[Array, "..."]) -> Float[Array, "..."]:
-    """Zero mean and unit variance over valid entries."""
-    mean, variance = moments_of(x, valid)
-    return (x - mean) * jax.lax.rsqrt(variance + 1e-8)
 
 
 class Returns(eqx.Module):

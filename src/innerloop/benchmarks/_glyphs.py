@@ -5,23 +5,16 @@ from functools import partial
 
 from jaxtyping import Array, Float
 
-from innerloop._benchmark import Benchmark, Reference, Rows
+from innerloop._benchmark import Benchmark, Reference, Rows, mean_reward
 from innerloop._types import Trials
 from innerloop.envs.glyphs import Glyphs, characters
 from innerloop.references.generic import Random
 
-
-def accuracy(trials: Trials, episode: int) -> Float[Array, ""]:
-    """Share of the images of one episode of a trial that were named right."""
-    reward = trials.transitions.next_timestep.reward
-    return reward.reshape(-1, reward.shape[-1])[episode].mean()
-
-
 MEASURES: dict[str, Callable[[Trials], Float[Array, ""]]] = {
-    "accuracy_before": partial(accuracy, episode=0),
-    "accuracy": partial(accuracy, episode=-1),
+    "accuracy_before": partial(mean_reward, episode=0),
+    "accuracy": partial(mean_reward, episode=-1),
 }
-"""In the first set of images, and in the last."""
+"""Share of the images that were named right, in the first set and in the last."""
 
 
 COUNTING = {1: 0.457, 5: 0.346}

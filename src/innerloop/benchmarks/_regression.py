@@ -5,7 +5,7 @@ from functools import partial
 
 from jaxtyping import Array, Float
 
-from innerloop._benchmark import Benchmark, Reference, Rows
+from innerloop._benchmark import Benchmark, Reference, Rows, mean_reward
 from innerloop._task import TaskDistribution
 from innerloop._types import Trials
 from innerloop.envs.regression import (
@@ -21,8 +21,7 @@ from innerloop.references.generic import Constant
 
 def mean_squared_error(trials: Trials, set: int) -> Float[Array, ""]:
     """Of the answers to one set of questions."""
-    reward = trials.transitions.next_timestep.reward
-    return -reward.reshape(-1, reward.shape[-1])[set].mean()
+    return -mean_reward(trials, set)
 
 
 MEASURES: dict[str, Callable[[Trials], Float[Array, ""]]] = {

@@ -4,7 +4,14 @@ from innerloop.losses._baselines import discounted_returns, linear_baseline
 from innerloop.losses._policy import answer_error, clipped_surrogate, kl_divergence, policy_gradient
 from innerloop.losses._returns import following_value, generalized_advantage
 from innerloop.losses._surrogates import SURROGATES, SurrogateName, dice_surrogate, lvc_surrogate, plain_surrogate
-from innerloop.losses._value import clipped_value_error, explained_variance, value_error, weights
+from innerloop.losses._value import (
+    clipped_value_error,
+    explained_variance,
+    moments_of,
+    standardize,
+    value_error,
+    weights,
+)
 
 __all__ = [
     "SURROGATES",
@@ -20,8 +27,10 @@ __all__ = [
     "kl_divergence",
     "linear_baseline",
     "lvc_surrogate",
+    "moments_of",
     "plain_surrogate",
     "policy_gradient",
+    "standardize",
     "value_error",
     "weights",
 ]

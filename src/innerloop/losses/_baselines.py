@@ -4,18 +4,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from innerloop.losses._returns import generalized_advantage
+
 
 def discounted_returns(
     reward: Float[Array, " time"], discount: Float[Array, " time"], valid: Bool[Array, " time"]
 ) -> Float[Array, " time"]:
     """R_t = r_t + discount_t R_{t+1}; invalid steps are passed over and give 0."""
 
-    def step(after: Array, inputs: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-        reward, discount, valid = inputs
-        here = reward + discount * after
-        return jnp.where(valid, here, after), jnp.where(valid, here, 0.0)
-
-    return jax.lax.scan(step, jnp.zeros(()), (reward, discount, valid), reverse=True)[1]
+    zeros = jnp.zeros_like(reward)
+    return generalized_advantage(reward, zeros, zeros, zeros, discount, valid)
 
 
 def linear_baseline(

@@ -1,5 +1,6 @@
-"""Value losses, per step: the caller averages over valid steps."""
+"""Value losses, per step: the caller averages over valid steps; and such averages."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -8,6 +9,19 @@ def weights(valid: Bool[Array, "..."]) -> Float[Array, "..."]:
     """1/n at each of the n valid steps, 0 elsewhere: a dot product with it is the mean over valid steps."""
     ones = valid.astype(jnp.float32)
     return ones / jnp.maximum(ones.sum(), 1.0)
+
+
+def moments_of(x: Float[Array, "..."], valid: Bool[Array, "..."]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Mean and variance over valid entries."""
+    weight = weights(valid)
+    mean = (weight * x).sum()
+    return mean, (weight * jnp.square(x - mean)).sum()
+
+
+def standardize(x: Float[Array, "..."], valid: Bool[Array, "..."]) -> Float[Array, "..."]:
+    """Zero mean and unit variance over valid entries."""
+    mean, variance = moments_of(x, valid)
+    return (x - mean) * jax.lax.rsqrt(variance + 1e-8)
 
 
 def value_error(value: Float[Array, "*steps"], target: Float[Array, "*steps"]) -> Float[Array, "*steps"]:
@@ -30,9 +44,4 @@ def explained_variance(
     value: Float[Array, "..."], target: Float[Array, "..."], valid: Bool[Array, "..."]
 ) -> Float[Array, ""]:
     """1 - Var[target - value] / Var[target] over valid steps."""
-    weight = weights(valid)
-
-    def variance(x: Array) -> Array:
-        return (weight * jnp.square(x - (weight * x).sum())).sum()
-
-    return 1.0 - variance(target - value) / jnp.maximum(variance(target), 1e-8)
+    return 1.0 - moments_of(target - value, valid)[1] / jnp.maximum(moments_of(target, valid)[1], 1e-8)
