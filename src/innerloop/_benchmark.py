@@ -29,10 +29,18 @@ def mean_reward(trials: Trials, episode: int) -> Float[Array, ""]:
     return reward.reshape(-1, reward.shape[-1])[episode].mean()
 
 
+def gain(trials: Trials, start: int, stop: int) -> Float[Array, ""]:
+    """`mean_return` minus that of as many episodes at the start of the trial."""
+    return mean_return(trials, start, stop) - mean_return(trials, 0, stop - start)
+
+
 def adaptation_metrics(num_episodes: int, per_round: int) -> dict[str, Callable[[Trials], Float[Array, ""]]]:
-    """`adapt_K` for K = 0, 1, ...: the mean return of round K + 1, of `per_round` episodes whoever plays them."""
+    """`adapt_K` for K = 0, 1, ...: the mean return of round K + 1, of `per_round` episodes whoever plays them; and
+    `gain_K`, by how much it is more than `adapt_0`."""
     starts = range(0, num_episodes, per_round)
-    return {f"adapt_{k}": partial(mean_return, start=i, stop=i + per_round) for k, i in enumerate(starts)}
+    returns = {f"adapt_{k}": partial(mean_return, start=i, stop=i + per_round) for k, i in enumerate(starts)}
+    gains = {f"gain_{k}": partial(gain, start=i, stop=i + per_round) for k, i in enumerate(starts) if k}
+    return {**returns, **gains}
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,7 @@ def test_metrics_by_adaptation_are_means_of_rounds() -> None:
     reward = jnp.zeros(steps.valid.shape).at[..., 0].set(returns.reshape(4, 20))
     one = one._replace(transitions=steps._replace(next_timestep=steps.next_timestep._replace(reward=reward)))
     assert [float(row.metrics[f"adapt_{k}"](one)) for k in range(4)] == [9.5, 29.5, 49.5, 69.5]
+    assert [float(row.metrics[f"gain_{k}"](one)) for k in (1, 2, 3)] == [20.0, 40.0, 60.0]
 
 
 def test_bad_arguments_are_named() -> None:
