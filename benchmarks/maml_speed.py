@@ -6,8 +6,8 @@
 Writes results/maml-speed.json. A row does the peer's work for one update: tasks, episodes, steps, net, inner and outer
 steps; the seconds it is held against were measured with the peer's own code on a machine of this kind. `value` is the
 least ratio of all peers. TRPO's Fisher matrix comes from a tenth of the episodes, the step's divergence and loss from
-all of them; rows called exact-... take all episodes for both, and stand beside. The last two rows compare second-order
-with first-order updates.
+all of them; rows called exact-... take all episodes for both, and stand beside. The other rows compare second-order
+with first-order updates, and ANIL with MAML at the settings of their recipes on nav2d.
 """
 
 import json
@@ -29,6 +29,7 @@ def rows() -> dict[str, dict[str, Any]]:
     from innerloop.algorithms.fomaml import FOMAML
     from innerloop.algorithms.maml import MAML
     from innerloop.algorithms.promp import ProMP
+    from innerloop.recipes import recipe
 
     wide, small = Net(widths=(100, 100), activation="relu"), Net(widths=(64, 64))
     adam = {"learning_rate": 1e-3, "outer": "ppo", "num_outer_steps": 5, "clip_ratio": 0.3}
@@ -69,6 +70,8 @@ def rows() -> dict[str, dict[str, Any]]:
             "benchmark": "nav2d",
             "settings": FOMAML(net=wide, inner=plain, training=MetaTraining(num_tasks=20)),
         },
+        "maml": {"benchmark": "nav2d", "settings": recipe("nav2d-maml").settings},
+        "anil": {"benchmark": "nav2d", "settings": recipe("nav2d-anil").settings},
     }
 
 
@@ -83,7 +86,7 @@ def measure(name: str) -> dict[str, Any]:
     row = rows()[name]
     found, settings = benchmark(row["benchmark"]), row["settings"]
     learner, training = settings.learner(found), settings.training
-    per_round = settings.inner.episodes_per_round
+    per_round = settings.inner.episodes_per_round or found.episodes_per_round
     collector = JaxCollector(found.env, found.train, training.num_tasks, training.train_rounds(found), per_round)
     key = jax.random.key(0)
     clock = time.perf_counter()
@@ -101,12 +104,20 @@ def measure(name: str) -> dict[str, Any]:
     clock = time.perf_counter()
     jax.block_until_ready([experience() for _ in range(5)])
     collect = (time.perf_counter() - clock) / 5
+    trials = experience()
+    start, first = jax.tree.map(lambda x: x[:, 0], (trials.memories, trials.transitions))
+    adapt = jax.jit(jax.vmap(lambda memory, episodes: played.adapt(key, memory, episodes)))
+    jax.block_until_ready(adapt(start, first))
+    clock = time.perf_counter()
+    jax.block_until_ready([adapt(start, first) for _ in range(20)])
+    adapting = (time.perf_counter() - clock) / 20
     result = {
         "name": name,
         "benchmark": row["benchmark"],
         "steps_per_update": collector.steps_per_collect,
         "seconds_per_update": round(update, 4),
         "seconds_of_play": round(collect, 4),
+        "seconds_of_adapting": round(adapting, 5),
         "compile_seconds": round(compile_seconds, 1),
     }
     for kind in ("peer", "beside"):
@@ -129,10 +140,15 @@ def main() -> None:
         measured[name] = json.loads(done.stdout.splitlines()[-1])
         print(json.dumps(measured[name]), flush=True)
     ratios = {row["peer"]["name"]: row["ratio"] for row in measured.values() if "peer" in row}
-    second, first = (
-        measured[name]["seconds_per_update"] - measured[name]["seconds_of_play"]
-        for name in ("second-order", "first-order")
-    )
+    learning = {name: row["seconds_per_update"] - row["seconds_of_play"] for name, row in measured.items()}
+    details = {
+        "ratios": ratios,
+        "second_order_over_first_order": round(learning["second-order"] / learning["first-order"], 2),
+        "maml_over_anil": {
+            "training": round(learning["maml"] / learning["anil"], 2),
+            "adapting": round(measured["maml"]["seconds_of_adapting"] / measured["anil"]["seconds_of_adapting"], 2),
+        },
+    }
     result = {
         "id": "maml-speed",
         "metric": "times as fast as the peer, the least of all peers",
@@ -141,7 +157,7 @@ def main() -> None:
         "bar": ASKED,
         "published": None,
         "source": "the peers' own code, measured on a machine of this kind",
-        "details": {"ratios": ratios, "second_order_over_first_order": round(second / first, 2)},
+        "details": details,
         "rows": list(measured.values()),
         **provenance(),
         "command": "python benchmarks/maml_speed.py",

@@ -252,14 +252,14 @@ for row in (
         method="maml",
         benchmark="pendulum-mass",
         settings=MAML(
-            inner=InnerLoop(inner_rate=0.2, gamma=0.95, gae_lambda=0.9),
+            inner=InnerLoop(inner_rate=0.6, inner_rate_factors=(1.0, 0.3, 0.1), gae_lambda=0.9),
             training=MetaTraining(
-                num_updates=60,
+                num_updates=50,
                 num_tasks=16,
                 outer="ppo",
                 num_outer_steps=5,
-                learning_rate=5e-3,
-                final_learning_rate=2e-3,
+                learning_rate=3e-3,
+                final_learning_rate=1e-3,
             ),
         ),
         metric="gain_1",

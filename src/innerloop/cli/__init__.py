@@ -10,6 +10,7 @@ COMMANDS = {
     "train": ("_train", "train a method on a benchmark, into a run directory of its own"),
     "resume": ("_runs", "go on with a run that was stopped or killed"),
     "evaluate": ("_runs", "measure a run on held-out tasks"),
+    "contrast": ("_runs", "how much adaptation itself brings: a run beside fine-tuning and training from scratch"),
     "report": ("_runs", "compare runs: a table, curve.png and curve.html"),
     "list": ("_list", "methods, benchmarks and recipes"),
     "reproduce": ("_reproduce", "train and measure a recipe again, and compare with its stored result"),

@@ -67,6 +67,8 @@ def _reproduce(row: Any, options: ReproduceOptions) -> int:
         result = _gather(row, options.runs / row.id)
         if options.overwrite or stored is None or result["num_seeds"] > stored["num_seeds"]:
             print(f"stored: {write_result(options.results, result)}")
+    if 0 in wanted and _learns_to_adapt(row):
+        result = _contrasted(row, options, result)
     _tell(row, result)
     if stored is None:
         return 0
@@ -77,6 +79,29 @@ def _reproduce(row: Any, options: ReproduceOptions) -> int:
         f"{'within' if same else 'OUTSIDE of'} its tolerance of {stored['tolerance']:.0%}."
     )
     return 0 if same else 1
+
+
+def _learns_to_adapt(row: Any) -> bool:
+    """Whether the recipe's method learns by meta-gradients."""
+    from innerloop.algorithms._meta_gradient import MetaGradient
+    from innerloop.benchmarks import benchmark
+
+    return isinstance(row.settings.learner(benchmark(row.benchmark)), MetaGradient)
+
+
+def _contrasted(row: Any, options: ReproduceOptions, result: dict[str, Any]) -> dict[str, Any]:
+    """The result with the contrasts of its first seed, printed, and stored if the result was."""
+    from innerloop._contrast import contrast_run, read_contrasts
+    from innerloop.cli._tables import console, contrast_table
+    from innerloop.report._results import read_result, write_result
+
+    folder = options.runs / row.id / "seed-0"
+    found = read_contrasts(folder) or contrast_run(folder, show=not options.quiet)
+    console().print(contrast_table(found, f"{row.id}, seed 0"))
+    contrasted = result | {"contrasts": found}
+    if read_result(options.results, row.id) == result:
+        write_result(options.results, contrasted)
+    return contrasted
 
 
 def _quick(row: Any, options: ReproduceOptions) -> int:
@@ -142,6 +167,7 @@ def _seed_result(folder: Path, seed: int) -> Any:
 
 def _gather(row: Any, folder: Path) -> dict[str, Any]:
     """The result of all seeds in a folder that were measured as the recipe wants it."""
+    from innerloop._contrast import read_contrasts
     from innerloop._evaluate import AdaptationCurve
     from innerloop._run import RunConfig
     from innerloop.report._results import result_of
@@ -152,7 +178,7 @@ def _gather(row: Any, folder: Path) -> dict[str, Any]:
     seeds = [_seed_result(run, int(run.name.removeprefix("seed-"))) for run in measured]
     references = {path.stem: path for run in measured for path in (run / "references").glob("*.npz")}
     curves = {name: AdaptationCurve.load(path.parent, name) for name, path in references.items()}
-    return result_of(row, seeds, curves)
+    return result_of(row, seeds, curves, read_contrasts(folder / "seed-0"))
 
 
 def _tell(row: Any, result: dict[str, Any]) -> None:

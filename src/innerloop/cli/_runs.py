@@ -1,4 +1,4 @@
-"""innerloop resume, evaluate, report: what one does with runs."""
+"""innerloop resume, evaluate, contrast, report: what one does with runs."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,6 +43,23 @@ class EvaluateOptions:
 
 
 @dataclass(frozen=True)
+class ContrastOptions:
+    """How much does adaptation itself bring? The agent of a run before and after 1, 2, ... adaptations, beside the same
+    net trained without adaptation and then fine-tuned, a fresh net trained on the test task with ten times the data,
+    and the oracle.
+
+    For methods that learn by meta-gradients. Writes RUN/contrasts; training the contrasts takes about as long as the run.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """A run directory."""
+    num_tasks: int | None = None
+    """How many held-out tasks to play; by default as many as the run is measured on."""
+    quiet: bool = False
+    """Show no progress."""
+
+
+@dataclass(frozen=True)
 class ReportOptions:
     """Compare evaluated runs of a benchmark: a table, curve.png and curve.html with all of them, and learning.png.
 
@@ -83,6 +100,19 @@ def evaluate_command(arguments: list[str]) -> int:
         references=options.references,
     )
     show_curves(curves, options.run)
+    return 0
+
+
+def contrast_command(arguments: list[str]) -> int:
+    """innerloop contrast RUN"""
+    options = parse(ContrastOptions, arguments, "contrast")
+    if options.num_tasks is not None and options.num_tasks < 1:
+        raise UsageError(f"--num-tasks {options.num_tasks}: must be at least 1.")
+    from innerloop._contrast import contrast_run
+    from innerloop.cli._tables import console, contrast_table
+
+    found = contrast_run(options.run, num_tasks=options.num_tasks, show=not options.quiet)
+    console().print(contrast_table(found, f"what adaptation brings: {options.run}"))
     return 0
 
 

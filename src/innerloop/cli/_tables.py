@@ -1,6 +1,7 @@
 """Tables for people, on stdout."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from rich import box
@@ -37,6 +38,19 @@ def curves_table(curves: Sequence[AdaptationCurve], title: str) -> Table:
     for curve in curves:
         means = curve.per_episode()
         table.add_row(curve.label, *(f"{means[i]:.3g}" for i in episodes), *(_score(curve, name) for name in measures))
+    return table
+
+
+def contrast_table(found: Mapping[str, Any], title: str) -> Table:
+    """One row an agent: mean return of an episode after 0, 1, ... adaptations."""
+    caption = f"{found['num_tasks']} held-out tasks; from scratch with step size {found['step_size']:g}"
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("mean return of an episode", no_wrap=True)
+    for i in range(len(found["adapted"])):
+        table.add_column(f"adapt {i}" if i else "no adaptation", justify="right", no_wrap=True)
+    for name, means in found.items():
+        if isinstance(means, list):
+            table.add_row(name, *(f"{x:.4g}" for x in means))
     return table
 
 

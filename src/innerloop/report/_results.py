@@ -29,9 +29,14 @@ class SeedResult:
     compile_seconds: float
 
 
-def result_of(recipe: Recipe, seeds: list[SeedResult], references: dict[str, AdaptationCurve]) -> dict[str, Any]:
+def result_of(
+    recipe: Recipe,
+    seeds: list[SeedResult],
+    references: dict[str, AdaptationCurve],
+    contrasts: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """The result file of a recipe. `value` is the mean over seeds with sampled actions, its interval is a bootstrap
-    over seeds and tasks; costs are means over seeds."""
+    over seeds and tasks; costs are means over seeds; `contrasts` are those of one seed (`contrast_run`)."""
     curve = stack_seeds([seed.sampled for seed in seeds])
     score = curve.score(recipe.metric)
     greedy = stack_seeds([seed.greedy for seed in seeds])
@@ -61,6 +66,7 @@ def result_of(recipe: Recipe, seeds: list[SeedResult], references: dict[str, Ada
         "greedy": {"value": greedy.score(recipe.metric)["mean"], "per_seed": greedy.score(recipe.metric)["per_seed"]},
         "other_measures": {name: curve.score(name)["per_seed"] for name in curve.scores() if name != recipe.metric},
         "references": {name: float(x.scores()[recipe.metric].mean()) for name, x in references.items()},
+        **({} if contrasts is None else {"contrasts": contrasts}),
         "settings": dataclasses.asdict(recipe.settings),
         **provenance(),
         "command": f"innerloop reproduce {recipe.id}",

@@ -97,6 +97,22 @@ def seeds_table(results: Sequence[Result]) -> str:
     return _table(head, rows)
 
 
+def contrasts_table(results: Sequence[Result]) -> str:
+    """What adaptation brings: mean returns of an episode by number of adaptations, of one seed, and of its contrasts."""
+    rows = []
+    for result in results:
+        found = result.get("contrasts")
+        if found is None:
+            continue
+        means = {name: x for name, x in found.items() if isinstance(x, list)}
+        for name in means:
+            cells = [" → ".join(_number(x) for x in dict.fromkeys(means[name]))]
+            rows.append([f"`{result['id']}`" if name == "adapted" else "", name, *cells])
+    if not rows:
+        return "*Not measured yet.*"
+    return _table(["result", "agent", "mean return of an episode after 0, 1, ... adaptations"], rows)
+
+
 def peers_table(peers: Mapping[str, Any], results: Sequence[Result]) -> str:
     """Speed of today's libraries, and ours where `rl2-speed` measured the same work with the same or larger batches."""
     ours = {row["name"]: row for row in _speed_rows(results)}
@@ -162,6 +178,7 @@ def render(root: Path) -> dict[str, Callable[..., str]]:
     return {
         "results": lambda: results_table(results),
         "seeds": lambda: seeds_table(results),
+        "contrasts": lambda: contrasts_table(results),
         "peers": lambda: peers_table(json.loads((root / "benchmarks" / "peers.json").read_text()), results),
         "speed": lambda: speed_table(results),
         "methods": methods_table,

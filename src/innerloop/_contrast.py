@@ -1,0 +1,160 @@
+"""How much adaptation itself brings: an agent that learned to adapt, beside what the same net earns otherwise."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from innerloop._benchmark import Benchmark
+from innerloop._collect import JaxCollector
+from innerloop._evaluate import AdaptationCurve, held_out_tasks
+from innerloop._learner import Learner
+from innerloop._run import RunConfig, evaluate_run, resume, run_experiment
+from innerloop._types import Key, Task
+from innerloop.algorithms._inner_loop import InnerLoop, MetaTraining, Net
+from innerloop.algorithms._meta_gradient import MetaGradient
+from innerloop.algorithms.fine_tuning import FineTuning
+from innerloop.benchmarks import benchmark as find_benchmark
+from innerloop.envs.supervised import Supervised
+
+MORE_DATA = 10
+RATES = (3e-3, 1e-2, 3e-2)
+NUM_TASKS, NUM_TRIAL_TASKS = 50, 20
+FINE_TUNED, SCRATCH = "fine-tuned mixture", f"from scratch, {MORE_DATA} x data"
+CONTRASTS = Path("contrasts") / "contrasts.json"
+
+
+class Plan(NamedTuple):
+    """Training on one task: how many rounds of episodes an update sees, updates and optimiser steps on each."""
+
+    sets: int
+    updates: int
+    steps: int
+
+
+def contrast_run(folder: str | Path, *, num_tasks: int | None = None, show: bool = True) -> dict[str, Any]:
+    """What a run's agent earns after 0, 1, ... adaptations, beside contrasts on tasks of the same distribution.
+
+    Args:
+        folder: a finished run of a method that learns by meta-gradients.
+        num_tasks: held-out tasks for agent, fine-tuning and oracle; by default as many as the run is measured on.
+        show: progress on stderr.
+
+    Returns:
+        Mean returns of an episode, a list over the number of adaptations (0 is without adaptation), for
+        `adapted`: the agent itself; `fine-tuned mixture`: the same settings trained without adaptation, then tested
+        with the same inner steps (a run of its own in FOLDER/contrasts); `from scratch, 10 x data`: a fresh net
+        trained by Adam on the test task alone, with ten times the episodes, on 50 tasks, with the best of three step
+        sizes as chosen on training tasks (`step_size`); and `oracle`, if the benchmark has one. The same is written to
+        FOLDER/contrasts/contrasts.json.
+
+    Raises:
+        ValueError: the run's method does not learn by meta-gradients, or trains without adaptation.
+    """
+    folder, config = Path(folder), RunConfig.read(folder)
+    benchmark = find_benchmark(config.benchmark)
+    learner = config.settings.learner(benchmark)
+    if not isinstance(learner, MetaGradient) or config.settings.training.inner_adaptation_steps < 1:
+        raise ValueError(f"{folder}: {config.method} does not learn to adapt by gradient steps; nothing to contrast.")
+    num_tasks = num_tasks or config.num_test_tasks
+    per_round = learner.make_agent(key=jax.random.key(0)).episodes_per_adapt
+
+    adapted = _measured(folder, num_tasks)
+    num_rounds = adapted.num_episodes // per_round
+
+    def rounds(curve: AdaptationCurve) -> list[float]:
+        return [round(float(x.mean()), 4) for x in np.array_split(curve.per_episode(), num_rounds)]
+
+    curves = {"adapted": adapted, FINE_TUNED: _fine_tuned(folder, config, num_tasks, show)}
+    oracle = folder / "contrasts" / "fine-tuned" / "references" / "oracle.npz"
+    if oracle.exists():
+        curves["oracle"] = AdaptationCurve.load(oracle.parent, "oracle")
+    found: dict[str, Any] = {name: rounds(curve) for name, curve in curves.items()}
+    scratch, rate = _from_scratch(config.settings, benchmark, per_round, num_rounds)
+    found |= {SCRATCH: [round(x, 4) for x in scratch], "step_size": rate, "num_tasks": num_tasks}
+    (folder / CONTRASTS).write_text(json.dumps(found, indent=1) + "\n")
+    return found
+
+
+def read_contrasts(folder: str | Path) -> dict[str, Any] | None:
+    """What `contrast_run` found for a run, or None."""
+    path = Path(folder) / CONTRASTS
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def _measured(folder: Path, num_tasks: int) -> AdaptationCurve:
+    """The run's stored curve if it is of as many tasks, else a new one."""
+    if (folder / "evaluation.npz").exists():
+        curve = AdaptationCurve.load(folder, "evaluation")
+        if curve.num_tasks == num_tasks:
+            return curve
+    return evaluate_run(folder, num_tasks=num_tasks, references=False, plot=False)[0]
+
+
+def _fine_tuned(folder: Path, config: RunConfig, num_tasks: int, show: bool) -> AdaptationCurve:
+    """The run's settings without adaptation in training."""
+    training = dataclasses.replace(config.settings.training, inner_adaptation_steps=0)
+    config = dataclasses.replace(config, settings=dataclasses.replace(config.settings, training=training))
+    inside = folder / "contrasts" / "fine-tuned"
+    if (inside / "config.json").exists():
+        resume(inside, show=show, measure=False)
+    else:
+        run_experiment(config, inside, show=show, measure=False)
+    return evaluate_run(inside, num_tasks=num_tasks, references=True, plot=False)[0]
+
+
+def _from_scratch(settings: Any, row: Benchmark, per_round: int, num_rounds: int) -> tuple[list[float], float]:
+    """Mean return after each of the rounds' data, ten times, and the step size that was best on training tasks."""
+    plan = Plan(MORE_DATA, 1, 200) if isinstance(row.env, Supervised) else Plan(1, MORE_DATA, 5)
+    choose_key, key = jax.random.split(jax.random.key(0))
+
+    def earned(key: Key, tasks: Any, num_tasks: int, rate: float) -> list[float]:
+        drawn = held_out_tasks(key, tasks, num_tasks)
+        learner = _alone(settings.net, settings.inner, row, plan, rate)
+        collector = JaxCollector(row.env, row.train, plan.sets, 1, per_round)
+        return [float(x) for x in _train_alone(key, learner, collector, drawn, plan, num_rounds).mean(axis=0)]
+
+    last: Sequence[float] = [earned(choose_key, row.train, NUM_TRIAL_TASKS, rate)[-1] for rate in RATES]
+    rate = RATES[int(np.argmax(last))]
+    return earned(key, row.test, NUM_TASKS, rate), rate
+
+
+def _alone(net: Net, inner: InnerLoop, row: Benchmark, plan: Plan, rate: float) -> Learner:
+    """The learner of a fresh net on a single task: Adam, on the clipped surrogate where there is a policy."""
+    training = MetaTraining(
+        inner_adaptation_steps=0,
+        outer="vpg" if isinstance(row.env, Supervised) else "ppo",
+        num_outer_steps=plan.steps,
+        learning_rate=rate,
+        final_learning_rate=rate,
+    )
+    return FineTuning(dataclasses.replace(net, start_from=None), inner, training).learner(row)
+
+
+@eqx.filter_jit
+def _train_alone(
+    key: Key, learner: Learner, collector: JaxCollector, tasks: Task, plan: Plan, num_rounds: int
+) -> Float[Array, "task round"]:
+    """The mean return of an episode before and after each of `plan.updates` updates."""
+
+    def of_task(key: Key, task: Task) -> Float[Array, " round"]:
+        init_key, key = jax.random.split(key)
+        same = jax.tree.map(lambda x: jnp.repeat(x[None], plan.sets, axis=0), task)
+
+        def update(state: Any, key: Key) -> tuple[Any, Array]:
+            play_key, update_key = jax.random.split(key)
+            trials = collector.play(play_key, learner.agent(state), same)
+            return learner.update(update_key, state, trials)[0], trials.returns().mean()
+
+        keys = jax.random.split(key, plan.updates * (num_rounds - 1) + 1)
+        return jax.lax.scan(update, learner.init(init_key), keys)[1][:: plan.updates]
+
+    num_tasks = jax.tree.leaves(tasks)[0].shape[0]
+    return jax.vmap(of_task)(jax.random.split(key, num_tasks), tasks)
