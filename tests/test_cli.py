@@ -30,7 +30,7 @@ def run(capsys: pytest.CaptureFixture, *arguments: str) -> tuple[int, str, str]:
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
-        (["trian"], "unknown command 'trian'; did you mean train?"),
+        (["trian"], "unknown command 'trian'; did you mean train"),
         (["train"], "train METHOD BENCHMARK"),
         (["train", "rl3", "two-arm"], "unknown method 'rl3'; did you mean rl2"),
         (["train", "rl2", "two-arms"], "unknown benchmark 'two-arms'; did you mean two-arm"),

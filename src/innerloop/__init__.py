@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from innerloop._check import CheckReport, check_env
     from innerloop._checkpoint import Checkpoint, restore
     from innerloop._collect import Collector, JaxCollector, StreamCollector
+    from innerloop._contrast import contrast_run
     from innerloop._env import Box, Discrete, Env, EnvSpec, advance, restart
     from innerloop._evaluate import AdaptationCurve, bootstrap_interval, evaluate, iqm
     from innerloop._export import export
@@ -86,6 +87,7 @@ __all__ = [
     "check_env",
     "compilation_cache",
     "configure",
+    "contrast_run",
     "envs",
     "episode",
     "evaluate",
@@ -120,6 +122,7 @@ __getattr__, __dir__ = lazy(
         "_check": ("CheckReport", "check_env"),
         "_checkpoint": ("Checkpoint", "restore"),
         "_collect": ("Collector", "JaxCollector", "StreamCollector"),
+        "_contrast": ("contrast_run",),
         "_env": ("Box", "Discrete", "Env", "EnvSpec", "advance", "restart"),
         "_evaluate": ("AdaptationCurve", "bootstrap_interval", "evaluate", "iqm"),
         "_export": ("export",),

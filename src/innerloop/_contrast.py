@@ -2,14 +2,13 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Array, Float
 
 from innerloop._benchmark import Benchmark
@@ -18,9 +17,8 @@ from innerloop._evaluate import AdaptationCurve, held_out_tasks
 from innerloop._learner import Learner
 from innerloop._run import RunConfig, evaluate_run, resume, run_experiment
 from innerloop._types import Key, Task
-from innerloop.algorithms._inner_loop import InnerLoop, MetaTraining, Net
+from innerloop.algorithms._inner_loop import InnerLoop, MetaTraining, Net, agent_maker
 from innerloop.algorithms._meta_gradient import MetaGradient
-from innerloop.algorithms.fine_tuning import FineTuning
 from innerloop.benchmarks import benchmark as find_benchmark
 from innerloop.envs.supervised import Supervised
 
@@ -113,48 +111,43 @@ def _fine_tuned(folder: Path, config: RunConfig, num_tasks: int, show: bool) -> 
 def _from_scratch(settings: Any, row: Benchmark, per_round: int, num_rounds: int) -> tuple[list[float], float]:
     """Mean return after each of the rounds' data, ten times, and the step size that was best on training tasks."""
     plan = Plan(MORE_DATA, 1, 200) if isinstance(row.env, Supervised) else Plan(1, MORE_DATA, 5)
-    choose_key, key = jax.random.split(jax.random.key(0))
+    collector = JaxCollector(row.env, row.train, plan.sets, 1, per_round)
 
-    def earned(key: Key, tasks: Any, num_tasks: int, rate: float) -> list[float]:
-        drawn = held_out_tasks(key, tasks, num_tasks)
+    def earned(key: Key, task: Task, rate: Float[Array, ""]) -> Float[Array, " round"]:
         learner = _alone(settings.net, settings.inner, row, plan, rate)
-        collector = JaxCollector(row.env, row.train, plan.sets, 1, per_round)
-        return [float(x) for x in _train_alone(key, learner, collector, drawn, plan, num_rounds).mean(axis=0)]
+        return _train_alone(key, learner, collector, task, plan, num_rounds)
 
-    last: Sequence[float] = [earned(choose_key, row.train, NUM_TRIAL_TASKS, rate)[-1] for rate in RATES]
-    rate = RATES[int(np.argmax(last))]
-    return earned(key, row.test, NUM_TASKS, rate), rate
+    @jax.jit
+    def on_all(key: Key, tasks: Task, rates: Float[Array, " rate"]) -> Float[Array, "rate round"]:
+        keys = jax.random.split(key, jax.tree.leaves(tasks)[0].shape[0])
+        of_rate = jax.vmap(earned, in_axes=(0, 0, None))
+        return jax.vmap(lambda rate: of_rate(keys, tasks, rate).mean(axis=0))(rates)
+
+    choose_key, key = jax.random.split(jax.random.key(0))
+    seen = held_out_tasks(choose_key, row.train, NUM_TRIAL_TASKS)
+    best = int(np.argmax(on_all(choose_key, seen, jnp.array(RATES))[:, -1]))
+    means = on_all(key, held_out_tasks(key, row.test, NUM_TASKS), jnp.array([RATES[best]]))[0]
+    return [float(x) for x in means], RATES[best]
 
 
-def _alone(net: Net, inner: InnerLoop, row: Benchmark, plan: Plan, rate: float) -> Learner:
+def _alone(net: Net, inner: InnerLoop, row: Benchmark, plan: Plan, rate: Float[Array, ""]) -> Learner:
     """The learner of a fresh net on a single task: Adam, on the clipped surrogate where there is a policy."""
-    training = MetaTraining(
-        inner_adaptation_steps=0,
-        outer="vpg" if isinstance(row.env, Supervised) else "ppo",
-        num_outer_steps=plan.steps,
-        learning_rate=rate,
-        final_learning_rate=rate,
-    )
-    return FineTuning(dataclasses.replace(net, start_from=None), inner, training).learner(row)
+    loss = MetaTraining(outer="vpg" if isinstance(row.env, Supervised) else "ppo").objective(row.env, inner)
+    make_agent = agent_maker(row, dataclasses.replace(net, start_from=None), inner)
+    return MetaGradient(make_agent, loss, optimizer=optax.adam(rate), num_steps=plan.steps)
 
 
-@eqx.filter_jit
 def _train_alone(
-    key: Key, learner: Learner, collector: JaxCollector, tasks: Task, plan: Plan, num_rounds: int
-) -> Float[Array, "task round"]:
-    """The mean return of an episode before and after each of `plan.updates` updates."""
+    key: Key, learner: Learner, collector: JaxCollector, task: Task, plan: Plan, num_rounds: int
+) -> Float[Array, " round"]:
+    """The mean return of an episode before and after each `plan.updates` updates."""
+    init_key, key = jax.random.split(key)
+    same = jax.tree.map(lambda x: jnp.repeat(x[None], plan.sets, axis=0), task)
 
-    def of_task(key: Key, task: Task) -> Float[Array, " round"]:
-        init_key, key = jax.random.split(key)
-        same = jax.tree.map(lambda x: jnp.repeat(x[None], plan.sets, axis=0), task)
+    def update(state: Any, key: Key) -> tuple[Any, Array]:
+        play_key, update_key = jax.random.split(key)
+        trials = collector.play(play_key, learner.agent(state), same)
+        return learner.update(update_key, state, trials)[0], trials.returns().mean()
 
-        def update(state: Any, key: Key) -> tuple[Any, Array]:
-            play_key, update_key = jax.random.split(key)
-            trials = collector.play(play_key, learner.agent(state), same)
-            return learner.update(update_key, state, trials)[0], trials.returns().mean()
-
-        keys = jax.random.split(key, plan.updates * (num_rounds - 1) + 1)
-        return jax.lax.scan(update, learner.init(init_key), keys)[1][:: plan.updates]
-
-    num_tasks = jax.tree.leaves(tasks)[0].shape[0]
-    return jax.vmap(of_task)(jax.random.split(key, num_tasks), tasks)
+    keys = jax.random.split(key, plan.updates * (num_rounds - 1) + 1)
+    return jax.lax.scan(update, learner.init(init_key), keys)[1][:: plan.updates]

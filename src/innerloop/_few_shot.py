@@ -1,6 +1,6 @@
 """Few-shot learning by gradient steps, step by step: errors and fitted functions after 0, 1, 2, ... of them."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from innerloop._env import restart
 from innerloop._rollout import play_round
 from innerloop._task import TaskDistribution, sample_tasks
 from innerloop._types import Key, Task
 from innerloop.agents import Gradient
+from innerloop.envs.regression import Regression
 from innerloop.envs.supervised import Supervised
 
 
@@ -60,3 +62,46 @@ def _curve(
 
     num_tasks = jax.tree.leaves(tasks)[0].shape[0]
     return jax.vmap(of_task)(jax.random.split(key, num_tasks), tasks)
+
+
+class Fits(NamedTuple):
+    """Functions of some tasks as an agent sees them: the examples it was shown, the truth, and its guesses on a grid."""
+
+    examples: Float[Array, "task example"]
+    answers: Float[Array, "task example"]
+    grid: Float[Array, " point"]
+    truth: Float[Array, "task point"]
+    guesses: Float[Array, "task steps point"]
+
+
+@eqx.filter_jit
+def fitted_functions(
+    key: Key, agent: Gradient, env: Regression, tasks: TaskDistribution, num_tasks: int, num_steps: int
+) -> Fits:
+    """What the agent answers on a grid of 200 points after 0, 1, ..., `num_steps` gradient steps on a few examples."""
+    grid = jnp.linspace(env.low, env.high, 200)
+
+    def of_task(key: Key, task: Task) -> Fits:
+        start = agent.init(key)
+        _, examples = play_round(key, env, agent, task, start)
+
+        def answer(memory: Any) -> Float[Array, " point"]:
+            return jax.vmap(lambda x: agent.act(key, memory, restart(env.spec, x[None]))[0][0])(grid)
+
+        def step(memory: Any, _: None) -> tuple[Any, Array]:
+            memory = agent.descend_once(key, memory, examples)[0]
+            return memory, answer(memory)
+
+        _, after = jax.lax.scan(step, start, None, length=num_steps)
+        return Fits(
+            examples.timestep.obs.reshape(-1),
+            examples.next_timestep.prev_action.reshape(-1),
+            grid,
+            jax.vmap(lambda x: env.function(task, x[None])[0])(grid),
+            jnp.concatenate([answer(start)[None], after]),
+        )
+
+    tasks_key, play_key = jax.random.split(key)
+    drawn = sample_tasks(tasks, tasks_key, num_tasks)
+    fits = jax.vmap(of_task)(jax.random.split(play_key, num_tasks), drawn)
+    return fits._replace(grid=grid)

@@ -273,6 +273,11 @@ def _agent_like(config: RunConfig) -> Agent:
     return jax.eval_shape(build if config.num_seeds is None else jax.vmap(build), keys)
 
 
+def agent_of(folder: str | Path) -> Agent:
+    """The newest agent of a run."""
+    return read_exported(folder, _agent_like(RunConfig.read(folder))).agent
+
+
 def evaluate_run(
     folder: str | Path,
     *,
@@ -299,7 +304,7 @@ def evaluate_run(
     distribution = getattr(benchmark, tasks)
     if distribution is None:
         raise ValueError(f"tasks={tasks!r}: {benchmark.name} has no such tasks; choose test or train.")
-    agent = read_exported(folder, _agent_like(config)).agent
+    agent = agent_of(folder)
     env = config.settings.env(benchmark)
     play = partial(_play, benchmark, distribution, tasks, num_tasks)
     rounds = config.settings.training.train_rounds(benchmark)

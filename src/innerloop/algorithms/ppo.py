@@ -19,7 +19,14 @@ from innerloop._learner import Learner, apply_gradients, scheduled
 from innerloop._types import Chunk, Key, Metrics, Trials
 from innerloop.algorithms._critic import TaskCritic, TaskPredictor
 from innerloop.algorithms._sequences import Moments, Returns, Sequences, Targets, as_sequences, cut, earned
-from innerloop.losses import clipped_surrogate, clipped_value_error, explained_variance, value_error, weights
+from innerloop.losses import (
+    clipped_surrogate,
+    clipped_value_error,
+    explained_variance,
+    standardize,
+    value_error,
+    weights,
+)
 
 
 class Params(NamedTuple):

@@ -63,7 +63,8 @@ class ContrastOptions:
 class ReportOptions:
     """Compare evaluated runs of a benchmark: a table, curve.png and curve.html with all of them, and learning.png.
 
-    Runs that differ only in their seed become one curve.
+    Runs that differ only in their seed become one curve. Where functions are fitted by gradient steps, fits.png shows
+    some of them, as the first run's agent sees them after 0, 1, 5 and 10 steps.
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
@@ -139,8 +140,28 @@ def report_command(arguments: list[str]) -> int:
     plot_curve(curves, out / "curve.png", title, references=references)
     html_curve(curves, out / "curve.html", title, references=references)
     plot_learning(options.runs, out / "learning.png", title)
-    print(f"pictures: {out / 'curve.png'}, {out / 'curve.html'}, {out / 'learning.png'}")
+    pictures = [out / "curve.png", out / "curve.html", out / "learning.png"]
+    pictures += _fits(options.runs[0], configs[0], out / "fits.png")
+    print(f"pictures: {', '.join(map(str, pictures))}")
     return 0
+
+
+def _fits(folder: Path, config: Any, path: Path) -> list[Path]:
+    """The picture of fitted functions, if that is what the run's agent does, by gradient steps."""
+    from innerloop._run import agent_of
+    from innerloop.agents import Gradient
+    from innerloop.benchmarks import benchmark
+    from innerloop.envs import Regression
+    from innerloop.report import plot_fits
+
+    row = benchmark(config.benchmark)
+    if not isinstance(row.env, Regression) or config.num_seeds is not None:
+        return []
+    agent = agent_of(folder)
+    if not isinstance(agent, Gradient):
+        return []
+    plot_fits(agent, row.env, row.test, path, f"{config.method} on {config.benchmark}")
+    return [path]
 
 
 def _merged(runs: list[tuple[Path, Any]], greedy: bool) -> list[Any]:

@@ -20,7 +20,7 @@ def console() -> Console:
 
 
 def shown_episodes(num_episodes: int) -> list[int]:
-    """Which episodes get a column: all, or the first, the last and some between, counted from 0."""
+    """Which episodes (or rounds) get a column: all, or the first, the last and some between, counted from 0."""
     return sorted({*np.linspace(0, num_episodes - 1, min(SHOWN, num_episodes)).round().astype(int).tolist()})
 
 
@@ -46,11 +46,12 @@ def contrast_table(found: Mapping[str, Any], title: str) -> Table:
     caption = f"{found['num_tasks']} held-out tasks; from scratch with step size {found['step_size']:g}"
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("mean return of an episode", no_wrap=True)
-    for i in range(len(found["adapted"])):
+    shown = shown_episodes(len(found["adapted"]))
+    for i in shown:
         table.add_column(f"adapt {i}" if i else "no adaptation", justify="right", no_wrap=True)
     for name, means in found.items():
         if isinstance(means, list):
-            table.add_row(name, *(f"{x:.4g}" for x in means))
+            table.add_row(name, *(f"{means[i]:.4g}" for i in shown))
     return table
 
 

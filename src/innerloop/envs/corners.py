@@ -65,7 +65,7 @@ class Corners(Env):
         return next_state, advance(position, action, jnp.where(silent, 0.0, progress), truncated=truncated)
 
 
-def _distances(position: Float[Array, "2"]) -> Float[Array, "corners"]:
+def _distances(position: Float[Array, "2"]) -> Float[Array, " corners"]:
     return jnp.sqrt(jnp.sum((position[None] - jnp.array(CORNERS)) ** 2, axis=1))
 
 

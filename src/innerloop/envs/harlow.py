@@ -38,7 +38,7 @@ def object_shape(objects: ObjectKind, num_features: int = 8) -> tuple[int, ...]:
 class ObjectPairs(TaskDistribution):
     """Two different objects of a bank, in random order: the first pays."""
 
-    objects: Float[Array, "num *object"]
+    objects: Float[Array, " num *object"]
 
     def __check_init__(self) -> None:
         if self.objects.shape[0] < 2:

@@ -1,0 +1,93 @@
+"""Contrasts: the same net without learning to adapt, on the same tasks; and who has none."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from innerloop import _contrast, contrast_run
+from innerloop._contrast import FINE_TUNED, SCRATCH, read_contrasts
+from innerloop._evaluate import AdaptationCurve
+from innerloop._run import RunConfig, configure, run_experiment, with_values
+from innerloop.cli import main
+from innerloop.recipes import default_settings
+
+pytestmark = pytest.mark.usefixtures("program_cache")
+
+
+def small(method: str, benchmark: str, per_round: int | None = None, **training: object) -> RunConfig:
+    values: dict[str, Any] = {"training": {"num_updates": 2, "num_tasks": 4, **training}}
+    if per_round is not None:
+        values["inner"] = {"episodes_per_round": per_round}
+    settings = with_values(default_settings(method, benchmark), values)
+    return configure(method, benchmark, settings=settings, num_test_tasks=24)
+
+
+@pytest.fixture(scope="module")
+def sine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "sine"
+    run_experiment(small("maml", "sinusoid", num_updates=50), folder, show=False, measure=False)
+    contrast_run(folder, show=False)
+    return folder
+
+
+def test_a_run_stands_beside_its_contrasts(sine: Path) -> None:
+    found = read_contrasts(sine)
+    assert found is not None
+    assert found.keys() == {"adapted", FINE_TUNED, SCRATCH, "step_size", "num_tasks"}
+    assert [len(found[name]) for name in ("adapted", FINE_TUNED, SCRATCH)] == [2, 2, 2]
+    curve = AdaptationCurve.load(sine, "evaluation")
+    assert curve.num_tasks == found["num_tasks"] == 24
+    assert found["adapted"] == pytest.approx(curve.per_episode().tolist(), abs=1e-3)
+    # A hundred points and 200 steps of Adam fit a sine; a net that nobody has trained does not.
+    assert found[SCRATCH][1] > -8.0 > found[SCRATCH][0]
+
+
+def test_fine_tuning_is_the_same_run_without_adaptation_on_the_same_tasks(sine: Path) -> None:
+    mixture, run = RunConfig.read(sine / "contrasts" / "fine-tuned"), RunConfig.read(sine)
+    assert (mixture.settings.training.inner_adaptation_steps, run.settings.training.inner_adaptation_steps) == (0, 1)
+    assert mixture.settings.net == run.settings.net
+    assert mixture.settings.inner == run.settings.inner
+    found = read_contrasts(sine)
+    assert found is not None
+    assert found[FINE_TUNED][0] != found["adapted"][0]
+
+
+def test_a_second_call_trains_nothing_again(sine: Path) -> None:
+    before = read_contrasts(sine)
+    written = (sine / "contrasts" / "fine-tuned" / "metrics.jsonl").stat().st_mtime_ns
+    assert contrast_run(sine, show=False) == before
+    assert (sine / "contrasts" / "fine-tuned" / "metrics.jsonl").stat().st_mtime_ns == written
+
+
+def test_policies_have_an_oracle_and_the_table_shows_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NUM_TASKS", "NUM_TRIAL_TASKS"):
+        monkeypatch.setattr(_contrast, name, 2)
+    folder = tmp_path / "nav"
+    run_experiment(small("maml", "nav2d", per_round=40, outer="vpg"), folder, show=False, measure=False)
+    assert main(["contrast", str(folder), "--quiet", "--num-tasks", "8"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("no adaptation", "adapt 1", "oracle", FINE_TUNED, SCRATCH, "8 held-out tasks"))
+
+
+@pytest.mark.parametrize(
+    ("method", "benchmark"), [("rl2", "two-arm"), ("reptile", "sinusoid"), ("fine-tuning", "sinusoid")]
+)
+def test_those_that_do_not_learn_to_adapt_have_nothing_to_contrast(
+    method: str, benchmark: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    folder = tmp_path / method
+    folder.mkdir()
+    small(method, benchmark).write(folder)
+    assert main(["contrast", str(folder)]) == 2
+    assert f"{method} does not learn to adapt" in capsys.readouterr().err
+    assert not (folder / "contrasts").exists()
+
+
+def test_mistakes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["contrast", str(tmp_path / "nowhere")]) == 2
+    assert "no run directory" in capsys.readouterr().err
+    assert main(["contrast", str(tmp_path), "--num-tasks", "0"]) == 2
+    assert "--num-tasks 0" in capsys.readouterr().err
