@@ -75,6 +75,7 @@ def test_our_speed_comes_from_the_result_file():
     assert "| 815 | – | – | – | – |" in _tables.peers_table(peers, [])
     assert "| 815 | – | 99,000 | 123,456 | 3.25 |" in _tables.peers_table(peers, [ours])
     assert "| `a` | `z` | 99,000 | 3.25 | 512 | 12.5% |" in _tables.speed_table([ours])
+    assert _tables.meta_speed_table([ours]) == "*Not measured yet.*"
     assert "rl2-speed" not in _tables.results_table([ours, RESULT])
 
 
@@ -128,3 +129,30 @@ def test_notes_of_recipes_are_printed_once():
     assert "| `two-arm`¹ |" in text
     assert "| `eleven-arm`¹ |" in text
     assert "| `harlow` |" in text
+
+
+def test_meta_speed_stands_beside_the_peer_whose_work_it_does():
+    peer = {"name": "garage", "seconds": 83.0}
+    rows = [
+        {
+            "name": "a",
+            "benchmark": "z",
+            "steps_per_update": 80_000,
+            "seconds_per_update": 0.83,
+            "peer": peer,
+            "ratio": 100.0,
+        },
+        {"name": "b", "benchmark": "z", "seconds_per_update": 2.0},
+    ]
+    table = _tables.meta_speed_table([{"id": "maml-speed", "rows": rows}])
+    assert "| `a` | `z` | 80,000 | 0.83 | – | – | – | garage | 83 | 100 |" in table
+    assert "| `b` | `z` | – | 2 | – | – | – | – | – | – |" in table
+
+
+def test_contrasts_show_every_agent_of_the_results_that_have_them():
+    found = {"adapted": [-40.0, -10.0], "oracle": [-0.5, -0.5], "step_size": 0.01}
+    table = _tables.contrasts_table([RESULT, {"id": "nav", "contrasts": found}])
+    assert "| `nav` | adapted | -40 → -10 |" in table
+    assert "|  | oracle | -0.5 |" in table
+    assert "step_size" not in table
+    assert _tables.contrasts_table([RESULT]) == "*Not measured yet.*"

@@ -106,8 +106,8 @@ def contrasts_table(results: Sequence[Result]) -> str:
             continue
         means = {name: x for name, x in found.items() if isinstance(x, list)}
         for name in means:
-            cells = [" → ".join(_number(x) for x in dict.fromkeys(means[name]))]
-            rows.append([f"`{result['id']}`" if name == "adapted" else "", name, *cells])
+            shown = " → ".join(_number(x) for x in dict.fromkeys(means[name]))
+            rows.append([f"`{result['id']}`" if name == "adapted" else "", name, shown])
     if not rows:
         return "*Not measured yet.*"
     return _table(["result", "agent", "mean return of an episode after 0, 1, ... adaptations"], rows)
@@ -115,7 +115,7 @@ def contrasts_table(results: Sequence[Result]) -> str:
 
 def peers_table(peers: Mapping[str, Any], results: Sequence[Result]) -> str:
     """Speed of today's libraries, and ours where `rl2-speed` measured the same work with the same or larger batches."""
-    ours = {row["name"]: row for row in _speed_rows(results)}
+    ours = {row["name"]: row for row in _speed_rows(results, "rl2-speed")}
     rows = []
     for row in peers["rows"]:
         same, large = (ours.get(row.get(kind), {}) for kind in ("same", "large"))
@@ -132,7 +132,7 @@ def peers_table(peers: Mapping[str, Any], results: Sequence[Result]) -> str:
 
 def speed_table(results: Sequence[Result]) -> str:
     """Every row of `rl2-speed`."""
-    rows = _speed_rows(results)
+    rows = _speed_rows(results, "rl2-speed")
     if not rows:
         return "*Not measured yet.*"
     head = ["workload", "benchmark", "env steps/s", "compile s", "peak memory MiB", "share of the matrix-product rate"]
@@ -141,8 +141,24 @@ def speed_table(results: Sequence[Result]) -> str:
     return _table(head, [[*cell, f"{row['share_of_matrix_rate']:.1%}"] for cell, row in zip(cells, rows, strict=True)])
 
 
-def _speed_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
-    return next((result["rows"] for result in results if result["id"] == "rl2-speed"), [])
+def meta_speed_table(results: Sequence[Result]) -> str:
+    """Every row of `maml-speed`: an update's cost, and how many times as fast as the peer whose work it does."""
+    rows = _speed_rows(results, "maml-speed")
+    if not rows:
+        return "*Not measured yet.*"
+    names = ("steps_per_update", "seconds_per_update", "seconds_of_play", "seconds_of_adapting", "compile_seconds")
+    cells = []
+    for row in rows:
+        peer = row.get("peer") or row.get("beside") or {}
+        theirs = [_text(peer.get("name")), _number(peer.get("seconds")), _number(row.get("ratio"))]
+        cells.append([f"`{row['name']}`", f"`{row['benchmark']}`", *(_number(row.get(x)) for x in names), *theirs])
+    head = ["workload", "benchmark", "env steps an update", "seconds an update", "of that play", "of that adapting"]
+    head += ["compile s", "peer", "its seconds an update", "times as fast"]
+    return _table(head, cells)
+
+
+def _speed_rows(results: Sequence[Result], id: str) -> list[dict[str, Any]]:
+    return next((result["rows"] for result in results if result["id"] == id), [])
 
 
 def methods_table() -> str:
@@ -180,6 +196,7 @@ def render(root: Path) -> dict[str, Callable[..., str]]:
         "seeds": lambda: seeds_table(results),
         "contrasts": lambda: contrasts_table(results),
         "peers": lambda: peers_table(json.loads((root / "benchmarks" / "peers.json").read_text()), results),
+        "meta_speed": lambda: meta_speed_table(results),
         "speed": lambda: speed_table(results),
         "methods": methods_table,
         "benchmarks": benchmarks_table,
