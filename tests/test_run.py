@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from innerloop._callbacks import Evaluate, Interrupted, MetricsWriter, ProgressBar, StopOnSignal, read_metrics
+from innerloop._callbacks import Evaluate, Interrupted, MetricsWriter, ProgressBar, StopOnSignal, headline, read_metrics
 from innerloop._checkpoint import Checkpoint
 from innerloop._machine import compilation_cache, machine
 from innerloop._run import RunConfig, configure, evaluate_run, finished, resume, run_experiment
@@ -325,6 +325,13 @@ def test_progress_without_a_terminal_is_lines_on_stderr(capsys: pytest.CaptureFi
     assert lines[0] == "compiling, then 4 updates"
     assert lines[1].startswith("update 0/4  compiled in 1.5 s")
     assert lines[2] == "update 4/4  return 2.5  1,000 steps/s  0:00 left"
+
+
+def test_progress_shows_returns_before_and_after_adaptation() -> None:
+    metrics = {"trial_return": -5.0, "episode_reward_mean": -38.25, "episode_reward_mean_adapt_1": np.array([-12.5])}
+    assert headline(metrics) == "episode_reward_mean -38.25  adapt_1 -12.5"
+    assert headline({"trial_return": np.array([1.0, 3.0])}) == "return 2"
+    assert headline({"reward": 0.5}) == "reward 0.5"
 
 
 def test_the_program_cache_survives_a_home_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:

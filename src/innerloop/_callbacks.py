@@ -33,7 +33,11 @@ class Interrupted(RuntimeError):
 
 
 def headline(metrics: Mapping[str, Any]) -> str:
-    """The figure that sums up a row of metrics: return of a trial, or reward of a step where there are no trials."""
+    """What sums up a row of metrics: mean returns of an episode before and after adaptations, where those are known;
+    else the return of a trial, or the reward of a step where there are no trials."""
+    rounds = [name for name in metrics if name.startswith("episode_reward_mean")]
+    if rounds:
+        return "  ".join(f"{name.removeprefix('episode_reward_mean_')} {np.mean(metrics[name]):.4g}" for name in rounds)
     name = "trial_return" if "trial_return" in metrics else "reward"
     return f"{'return' if name == 'trial_return' else name} {np.mean(metrics[name]):.4g}" if name in metrics else ""
 
