@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from innerloop._check import check_env
+from innerloop._collect import JaxCollector
+from innerloop.benchmarks import benchmark
 from innerloop.envs.corners import CORNERS, Corners, CornerState, CornerTask, corner_tasks
+from innerloop.references.generic import Constant
 
 GOALS = np.array([[-2, -2], [2, -2], [-2, 2], [2, 2]], float)
 
@@ -89,3 +92,20 @@ def test_there_are_four_tasks():
     report = check_env(Corners(), tasks)
     assert (report.reward_differs, report.num_terminated, report.longest_episode) == (True, 0, 100)
     assert not report.obs_differs
+
+
+def test_measures_count_corners_seen_before_and_goals_reached_after_adaptation():
+    """Round 1: one episode passes corner 0, one corner 3. Round 4: half of the episodes pass the goal, corner 2."""
+    row = benchmark("corners")
+    position = np.zeros((4, 20, 100, 2), np.float32)
+    position[0, 0, 50] = CORNERS[0]
+    position[0, 7, 99] = np.array(CORNERS[3]) - 0.6
+    position[3, ::2, 10] = np.array(CORNERS[2]) + 0.3
+    position[3, 1, 10] = CORNERS[1]
+    collector = JaxCollector(row.env, row.train, 1, 4, 20)
+    trials = collector.play(jax.random.key(0), Constant(row.env.spec, 20), corner_tasks().take(jnp.array([2])))
+    one = jax.tree.map(lambda x: x[0], trials)
+    seen = one.transitions.next_timestep._replace(obs=jnp.asarray(position))
+    one = one._replace(transitions=one.transitions._replace(next_timestep=seen))
+    assert float(row.metrics["corners_visited"](one)) == 2.0
+    assert float(row.metrics["goal_reached"](one)) == 0.5

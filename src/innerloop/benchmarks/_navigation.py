@@ -1,14 +1,20 @@
 """What gradient-based methods are measured on: navigation, the four corners, control with varied physics."""
 
 import math
+from dataclasses import replace
 from functools import partial
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
 
 from innerloop._benchmark import Benchmark, Reference, Rows, adaptation_metrics
 from innerloop._env import Discrete, Env
 from innerloop._task import TaskDistribution
+from innerloop._types import Trials
 from innerloop.envs.acrobot import Acrobot, varied_acrobots
 from innerloop.envs.cartpole import CartPole, varied_cartpoles
-from innerloop.envs.corners import Corners, corner_tasks
+from innerloop.envs.corners import CORNERS, Corners, corner_tasks
 from innerloop.envs.krazy_world import KrazyWorld, krazy_worlds
 from innerloop.envs.navigation import Navigation, navigation_goals, navigation_worlds
 from innerloop.envs.pendulum import Pendulum, pendulum_masses
@@ -79,15 +85,33 @@ def _nav2d_worlds() -> Benchmark:
     )
 
 
+def corners_visited(trials: Trials) -> Float[Array, ""]:
+    """How many of the four corners the episodes of the first round come within 1 of."""
+    return _come_near(trials, 0, 1.0).any(axis=1).sum().astype(jnp.float32)
+
+
+def goal_reached(trials: Trials) -> Float[Array, ""]:
+    """The share of the episodes of the last round that come within 0.5 of the goal."""
+    task: Any = trials.tasks
+    return _come_near(trials, -1, 0.5)[task.corner].mean()
+
+
+def _come_near(trials: Trials, round: int, radius: float) -> Bool[Array, "corner episode"]:
+    position = trials.transitions.next_timestep.obs[round]
+    away = jnp.array(CORNERS)[:, None, None] - position[None]
+    return (jnp.square(away).sum(axis=-1) < radius**2).any(axis=-1)
+
+
 def _corners() -> Benchmark:
     """Test tasks are the four training tasks: there are no others."""
-    return _rounds(
+    row = _rounds(
         "corners",
         "Which of four corners pays shows only near to it",
         "Rothfuss et al. 2019, released code",
         ScaleActions(Corners(), 0.02),
         corner_tasks(),
     )
+    return replace(row, metrics={**row.metrics, "corners_visited": corners_visited, "goal_reached": goal_reached})
 
 
 def _krazy_world() -> Benchmark:
