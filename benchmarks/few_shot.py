@@ -73,11 +73,21 @@ def store(id: str, metric: str, value: float, bar: float | None, curves: np.ndar
 
 
 def over_steps(curves: np.ndarray) -> dict[str, Any]:
-    """Means by number of steps, and of each seed."""
+    """By number of steps: mean with interval, and of each seed (null if some task's steps led nowhere finite), median,
+    and the share of tasks that diverged, whose error is above 1000."""
+    curves = curves.astype(np.float64)
+    finite = np.isfinite(curves).all(axis=(0, 1))
+
+    def rows(values: np.ndarray) -> list[Any]:
+        return [x if ok else None for x, ok in zip(values.tolist(), finite, strict=True)]
+
+    known = np.where(finite, curves, 0.0)
     return {
-        "mean": curves.mean(axis=(0, 1)).round(4).tolist(),
-        "interval": [np.round(bootstrap_interval(curves[..., i]), 4).tolist() for i in range(curves.shape[-1])],
-        "per_seed": curves.mean(axis=1).round(4).tolist(),
+        "mean": rows(known.mean(axis=(0, 1)).round(4)),
+        "interval": rows(np.array([bootstrap_interval(known[..., i]) for i in range(curves.shape[-1])]).round(4)),
+        "per_seed": [rows(seed) for seed in known.mean(axis=1).round(4)],
+        "median": np.median(np.nan_to_num(curves, nan=np.inf), axis=(0, 1)).round(4).tolist(),
+        "diverged": (~(curves < 1000)).mean(axis=(0, 1)).round(5).tolist(),
     }
 
 
