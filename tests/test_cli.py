@@ -158,6 +158,25 @@ def test_reproduce_stores_repeats_nothing_and_compares(
     assert "other settings" in run(capsys, "reproduce", "tiny", "--quiet")[2]
 
 
+def test_reproduce_stores_contrasts_of_methods_that_learn_to_adapt(
+    capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from innerloop.algorithms import MAML, MetaTraining
+
+    monkeypatch.chdir(tmp_path)
+    settings = MAML(training=MetaTraining(num_updates=2, num_tasks=4))
+    row = Recipe("tiny", "maml", "sinusoid", settings, metric="mse", num_seeds=1, num_test_tasks=20)
+    monkeypatch.setitem(RECIPES, "tiny", row)
+    found = {"adapted": [-30.0, -20.0], "oracle": [-0.5, -0.5], "step_size": 0.01, "num_tasks": 20}
+    asked: list[Path] = []
+    monkeypatch.setattr("innerloop._contrast.contrast_run", lambda folder, show: asked.append(folder) or found)
+    status, out, _ = run(capsys, "reproduce", "tiny", "--quiet")
+    assert status == 0
+    assert asked == [Path("runs/tiny/seed-0")]
+    assert "no adaptation" in out
+    assert json.loads(Path("benchmarks/results/tiny.json").read_text())["contrasts"] == found
+
+
 def test_public_names_exist_and_are_those_that_type_checkers_see() -> None:
     assert set(dir(innerloop)) == set(innerloop.__all__)
     for name in innerloop.__all__:

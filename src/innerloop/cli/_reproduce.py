@@ -62,13 +62,18 @@ def _reproduce(row: Any, options: ReproduceOptions) -> int:
     if not wanted or min(wanted) < 0:
         raise UsageError(f"--seeds {' '.join(map(str, wanted))}: name at least one, none negative.")
     result: dict[str, Any] = {}
+
+    def store() -> None:
+        if options.overwrite or stored is None or result["num_seeds"] > stored["num_seeds"]:
+            print(f"stored: {write_result(options.results, result)}")
+
     for seed in wanted:
         _train_seed(row, options, seed)
         result = _gather(row, options.runs / row.id)
-        if options.overwrite or stored is None or result["num_seeds"] > stored["num_seeds"]:
-            print(f"stored: {write_result(options.results, result)}")
+        store()
     if 0 in wanted and _learns_to_adapt(row):
-        result = _contrasted(row, options, result)
+        result["contrasts"] = _contrast(row, options)
+        store()
     _tell(row, result)
     if stored is None:
         return 0
@@ -89,19 +94,15 @@ def _learns_to_adapt(row: Any) -> bool:
     return isinstance(row.settings.learner(benchmark(row.benchmark)), MetaGradient)
 
 
-def _contrasted(row: Any, options: ReproduceOptions, result: dict[str, Any]) -> dict[str, Any]:
-    """The result with the contrasts of its first seed, printed, and stored if the result was."""
-    from innerloop._contrast import contrast_run, read_contrasts
+def _contrast(row: Any, options: ReproduceOptions) -> dict[str, Any]:
+    """The contrasts of the first seed, measured unless they have been, and printed."""
+    from innerloop import _contrast as contrast
     from innerloop.cli._tables import console, contrast_table
-    from innerloop.report._results import read_result, write_result
 
     folder = options.runs / row.id / "seed-0"
-    found = read_contrasts(folder) or contrast_run(folder, show=not options.quiet)
+    found = contrast.read_contrasts(folder) or contrast.contrast_run(folder, show=not options.quiet)
     console().print(contrast_table(found, f"{row.id}, seed 0"))
-    contrasted = result | {"contrasts": found}
-    if read_result(options.results, row.id) == result:
-        write_result(options.results, contrasted)
-    return contrasted
+    return found
 
 
 def _quick(row: Any, options: ReproduceOptions) -> int:
