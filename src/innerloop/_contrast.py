@@ -77,7 +77,9 @@ def contrast_run(folder: str | Path, *, num_tasks: int | None = None, show: bool
     found: dict[str, Any] = {name: rounds(curve) for name, curve in curves.items()}
     scratch, rate = _from_scratch(config.settings, benchmark, per_round, num_rounds)
     found |= {SCRATCH: [round(x, 4) for x in scratch], "step_size": rate, "num_tasks": num_tasks}
-    (folder / CONTRASTS).write_text(json.dumps(found, indent=1) + "\n")
+    part = (folder / CONTRASTS).with_suffix(".part")
+    part.write_text(json.dumps(found, indent=1) + "\n")
+    part.replace(folder / CONTRASTS)
     return found
 
 
@@ -125,7 +127,8 @@ def _from_scratch(settings: Any, row: Benchmark, per_round: int, num_rounds: int
 
     choose_key, key = jax.random.split(jax.random.key(0))
     seen = held_out_tasks(choose_key, row.train, NUM_TRIAL_TASKS)
-    best = int(np.argmax(on_all(choose_key, seen, jnp.array(RATES))[:, -1]))
+    last = np.asarray(on_all(choose_key, seen, jnp.array(RATES))[:, -1])
+    best = int(np.argmax(np.where(np.isfinite(last), last, -np.inf)))
     means = on_all(key, held_out_tasks(key, row.test, NUM_TASKS), jnp.array([RATES[best]]))[0]
     return [float(x) for x in means], RATES[best]
 

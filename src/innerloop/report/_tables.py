@@ -106,7 +106,8 @@ def contrasts_table(results: Sequence[Result]) -> str:
             continue
         means = {name: x for name, x in found.items() if isinstance(x, list)}
         for name in means:
-            shown = " → ".join(_number(x) for x in dict.fromkeys(means[name]))
+            steps = means[name] if len(set(means[name])) > 1 else means[name][:1]
+            shown = " → ".join(_number(x) for x in steps)
             rows.append([f"`{result['id']}`" if name == "adapted" else "", name, shown])
     if not rows:
         return "*Not measured yet.*"
