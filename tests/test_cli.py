@@ -167,13 +167,20 @@ def test_reproduce_stores_contrasts_of_methods_that_learn_to_adapt(
     settings = MAML(training=MetaTraining(num_updates=2, num_tasks=4))
     row = Recipe("tiny", "maml", "sinusoid", settings, metric="mse", num_seeds=1, num_test_tasks=20)
     monkeypatch.setitem(RECIPES, "tiny", row)
-    found = {"adapted": [-30.0, -20.0], "oracle": [-0.5, -0.5], "step_size": 0.01, "num_tasks": 20}
+    found = {
+        "adapted": [-30.0, -20.0],
+        "fine-tuned mixture": [-40.0, None],
+        "oracle": [-0.5, -0.5],
+        "step_size": 0.01,
+        "num_tasks": 20,
+    }
     asked: list[Path] = []
     monkeypatch.setattr("innerloop._contrast.contrast_run", lambda folder, show: asked.append(folder) or found)
     status, out, _ = run(capsys, "reproduce", "tiny", "--quiet")
     assert status == 0
     assert asked == [Path("runs/tiny/seed-0")]
     assert "no adaptation" in out
+    assert "diverged" in out
     assert json.loads(Path("benchmarks/results/tiny.json").read_text())["contrasts"] == found
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,7 +47,7 @@ def contrast_run(folder: str | Path, *, num_tasks: int | None = None, show: bool
         show: progress on stderr.
 
     Returns:
-        Mean returns of an episode, a list over the number of adaptations (0 is without adaptation), for
+        Mean returns of an episode, a list over the number of adaptations (0 is without; None where it diverged), for
         `adapted`: the agent itself; `fine-tuned mixture`: the same settings trained without adaptation, then tested
         with the same inner steps (a run of its own in FOLDER/contrasts); `from scratch, 10 x data`: a fresh net
         trained by Adam on the test task alone, with ten times the episodes, on 50 tasks, with the best of three step
@@ -67,8 +68,8 @@ def contrast_run(folder: str | Path, *, num_tasks: int | None = None, show: bool
     adapted = _measured(folder, num_tasks)
     num_rounds = adapted.num_episodes // per_round
 
-    def rounds(curve: AdaptationCurve) -> list[float]:
-        return [round(float(x.mean()), 4) for x in np.array_split(curve.per_episode(), num_rounds)]
+    def rounds(curve: AdaptationCurve) -> list[float | None]:
+        return _rounded([x.mean() for x in np.array_split(curve.per_episode(), num_rounds)])
 
     curves = {"adapted": adapted, FINE_TUNED: _fine_tuned(folder, config, num_tasks, show)}
     oracle = folder / "contrasts" / "fine-tuned" / "references" / "oracle.npz"
@@ -76,11 +77,15 @@ def contrast_run(folder: str | Path, *, num_tasks: int | None = None, show: bool
         curves["oracle"] = AdaptationCurve.load(oracle.parent, "oracle")
     found: dict[str, Any] = {name: rounds(curve) for name, curve in curves.items()}
     scratch, rate = _from_scratch(config.settings, benchmark, per_round, num_rounds)
-    found |= {SCRATCH: [round(x, 4) for x in scratch], "step_size": rate, "num_tasks": num_tasks}
+    found |= {SCRATCH: _rounded(scratch), "step_size": rate, "num_tasks": num_tasks}
     part = (folder / CONTRASTS).with_suffix(".part")
     part.write_text(json.dumps(found, indent=1) + "\n")
     part.replace(folder / CONTRASTS)
     return found
+
+
+def _rounded(means: Sequence[float]) -> list[float | None]:
+    return [round(float(x), 4) if np.isfinite(x) else None for x in means]
 
 
 def read_contrasts(folder: str | Path) -> dict[str, Any] | None:

@@ -150,9 +150,10 @@ def test_meta_speed_stands_beside_the_peer_whose_work_it_does():
 
 
 def test_contrasts_show_every_agent_of_the_results_that_have_them():
-    found = {"adapted": [-40.0, -10.0], "oracle": [-0.5, -0.5], "step_size": 0.01}
+    found = {"adapted": [-40.0, -10.0], "fine-tuned mixture": [-39.0, None], "oracle": [-0.5, -0.5], "step_size": 0.01}
     table = _tables.contrasts_table([RESULT, {"id": "nav", "contrasts": found}])
     assert "| `nav` | adapted | -40 → -10 |" in table
+    assert "|  | fine-tuned mixture | -39 → diverged |" in table
     assert "|  | oracle | -0.5 |" in table
     assert "step_size" not in table
     assert _tables.contrasts_table([RESULT]) == "*Not measured yet.*"

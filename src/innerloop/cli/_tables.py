@@ -51,7 +51,7 @@ def contrast_table(found: Mapping[str, Any], title: str) -> Table:
         table.add_column(f"adapt {i}" if i else "no adaptation", justify="right", no_wrap=True)
     for name, means in found.items():
         if isinstance(means, list):
-            table.add_row(name, *(f"{means[i]:.4g}" for i in shown))
+            table.add_row(name, *("diverged" if means[i] is None else f"{means[i]:.4g}" for i in shown))
     return table
 
 

@@ -107,7 +107,7 @@ def contrasts_table(results: Sequence[Result]) -> str:
         means = {name: x for name, x in found.items() if isinstance(x, list)}
         for name in means:
             steps = means[name] if len(set(means[name])) > 1 else means[name][:1]
-            shown = " → ".join(_number(x) for x in steps)
+            shown = " → ".join("diverged" if x is None else _number(x) for x in steps)
             rows.append([f"`{result['id']}`" if name == "adapted" else "", name, shown])
     if not rows:
         return "*Not measured yet.*"
