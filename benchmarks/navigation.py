@@ -35,7 +35,9 @@ def load(runs: Path, id: str) -> tuple[np.ndarray, list[str]]:
     if not folders:
         raise SystemExit(f"navigation: train the seeds first: innerloop reproduce {id}")
     curve = stack_seeds([AdaptationCurve.load(folder, "evaluation") for folder in folders])
-    return np.stack([curve.metrics[f"adapt_{k}"] for k in range(4)], axis=-1), [folder.name for folder in folders]
+    return np.stack([np.float64(curve.metrics[f"adapt_{k}"]) for k in range(4)], axis=-1), [
+        folder.name for folder in folders
+    ]
 
 
 def resampled(returns: dict[str, np.ndarray], oracle: np.ndarray, statistic: Callable[[Means, float], float]) -> Any:
