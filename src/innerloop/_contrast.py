@@ -69,7 +69,7 @@ def contrast_run(folder: str | Path, *, num_tasks: int | None = None, show: bool
     num_rounds = adapted.num_episodes // per_round
 
     def rounds(curve: AdaptationCurve) -> list[float | None]:
-        return _rounded([x.mean() for x in np.array_split(curve.per_episode(), num_rounds)])
+        return _rounded([float(x.mean()) for x in np.array_split(curve.per_episode(), num_rounds)])
 
     curves = {"adapted": adapted, FINE_TUNED: _fine_tuned(folder, config, num_tasks, show)}
     oracle = folder / "contrasts" / "fine-tuned" / "references" / "oracle.npz"
@@ -85,7 +85,7 @@ def contrast_run(folder: str | Path, *, num_tasks: int | None = None, show: bool
 
 
 def _rounded(means: Sequence[float]) -> list[float | None]:
-    return [round(float(x), 4) if np.isfinite(x) else None for x in means]
+    return [round(x, 4) if np.isfinite(x) else None for x in means]
 
 
 def read_contrasts(folder: str | Path) -> dict[str, Any] | None:
