@@ -16,7 +16,7 @@ from innerloop._benchmark import Benchmark
 from innerloop._collect import JaxCollector
 from innerloop._evaluate import AdaptationCurve, held_out_tasks
 from innerloop._learner import Learner
-from innerloop._run import RunConfig, evaluate_run, resume, run_experiment
+from innerloop._run import RunConfig, agent_like, evaluate_run, resume, run_experiment
 from innerloop._types import Key, Task
 from innerloop.algorithms._inner_loop import InnerLoop, MetaTraining, Net, agent_maker
 from innerloop.algorithms._meta_gradient import MetaGradient
@@ -59,11 +59,10 @@ def contrast_run(folder: str | Path, *, num_tasks: int | None = None, show: bool
     """
     folder, config = Path(folder), RunConfig.read(folder)
     benchmark = find_benchmark(config.benchmark)
-    learner = config.settings.learner(benchmark)
-    if not isinstance(learner, MetaGradient) or config.settings.training.inner_adaptation_steps < 1:
+    if not learns_to_adapt(config.settings, benchmark):
         raise ValueError(f"{folder}: {config.method} does not learn to adapt by gradient steps; nothing to contrast.")
     num_tasks = num_tasks or config.num_test_tasks
-    per_round = learner.make_agent(key=jax.random.key(0)).episodes_per_adapt
+    per_round = agent_like(config).episodes_per_adapt
 
     adapted = _measured(folder, num_tasks)
     num_rounds = adapted.num_episodes // per_round
@@ -82,6 +81,11 @@ def contrast_run(folder: str | Path, *, num_tasks: int | None = None, show: bool
     part.write_text(json.dumps(found, indent=1) + "\n")
     part.replace(folder / CONTRASTS)
     return found
+
+
+def learns_to_adapt(settings: Any, row: Benchmark) -> bool:
+    """Whether a method's settings train by meta-gradients, through at least one adaptation."""
+    return isinstance(settings.learner(row), MetaGradient) and settings.training.inner_adaptation_steps > 0
 
 
 def _rounded(means: Sequence[float]) -> list[float | None]:

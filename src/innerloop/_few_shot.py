@@ -1,6 +1,7 @@
 """Few-shot learning by gradient steps, step by step: errors and fitted functions after 0, 1, 2, ... of them."""
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -11,8 +12,9 @@ from jaxtyping import Array, Float
 from innerloop._env import restart
 from innerloop._rollout import play_round
 from innerloop._task import TaskDistribution, sample_tasks
-from innerloop._types import Key, Task
+from innerloop._types import Key, Task, Transition
 from innerloop.agents import Gradient
+from innerloop.agents._gradient import GradientMemory
 from innerloop.envs.regression import Regression
 from innerloop.envs.supervised import Supervised
 
@@ -50,18 +52,31 @@ def _curve(
         start = agent.init(init_key)
         _, examples = play_round(support_key, support, agent, task, start)
 
-        def answered(memory: Any) -> Float[Array, ""]:
+        def answered(memory: GradientMemory) -> Float[Array, ""]:
             return play_round(query_key, query, agent, task, memory)[1].next_timestep.reward.mean()
 
-        def step(memory: Any, _: None) -> tuple[Any, Array]:
-            memory = agent.descend_once(adapt_key, memory, examples)[0]
-            return memory, answered(memory)
-
-        _, after = jax.lax.scan(step, start, None, length=num_steps)
-        return jnp.concatenate([answered(start)[None], after])
+        return _by_steps(adapt_key, agent, start, examples, num_steps, answered)
 
     num_tasks = jax.tree.leaves(tasks)[0].shape[0]
     return jax.vmap(of_task)(jax.random.split(key, num_tasks), tasks)
+
+
+def _by_steps(
+    key: Key,
+    agent: Gradient,
+    memory: GradientMemory,
+    examples: Transition,
+    num_steps: int,
+    measure: Callable[[GradientMemory], Array],
+) -> Float[Array, " steps *measure"]:
+    """What `measure` says of the memory after 0, 1, ..., `num_steps` gradient steps on the same examples."""
+
+    def step(memory: GradientMemory, _: None) -> tuple[GradientMemory, Array]:
+        memory = agent.descend_once(key, memory, examples)[0]
+        return memory, measure(memory)
+
+    _, after = jax.lax.scan(step, memory, None, length=num_steps)
+    return jnp.concatenate([measure(memory)[None], after])
 
 
 class Fits(NamedTuple):
@@ -85,20 +100,15 @@ def fitted_functions(
         start = agent.init(key)
         _, examples = play_round(key, env, agent, task, start)
 
-        def answer(memory: Any) -> Float[Array, " point"]:
+        def answer(memory: GradientMemory) -> Float[Array, " point"]:
             return jax.vmap(lambda x: agent.act(key, memory, restart(env.spec, x[None]))[0][0])(grid)
 
-        def step(memory: Any, _: None) -> tuple[Any, Array]:
-            memory = agent.descend_once(key, memory, examples)[0]
-            return memory, answer(memory)
-
-        _, after = jax.lax.scan(step, start, None, length=num_steps)
         return Fits(
             examples.timestep.obs.reshape(-1),
             examples.next_timestep.prev_action.reshape(-1),
             grid,
             jax.vmap(lambda x: env.function(task, x[None])[0])(grid),
-            jnp.concatenate([answer(start)[None], after]),
+            _by_steps(key, agent, start, examples, num_steps, answer),
         )
 
     tasks_key, play_key = jax.random.split(key)

@@ -217,7 +217,7 @@ def train_run(folder: Path, config: RunConfig, *, show: bool = True, callbacks: 
     stream_steps = config.settings.training.stream_steps
     if stream_steps is None:
         num_rounds = config.settings.training.train_rounds(benchmark)
-        per_round = _agent_like(config).episodes_per_adapt
+        per_round = agent_like(config).episodes_per_adapt
         collector: Collector = JaxCollector(env, benchmark.train, num_tasks, num_rounds, per_round)
     else:
         collector = StreamCollector(env, benchmark.train, num_tasks, stream_steps, benchmark.num_episodes)
@@ -245,7 +245,7 @@ def _callbacks(folder: Path, config: RunConfig, show: bool) -> list[Callback]:
     if config.evaluate_every:
         num_tasks = min(256, config.num_test_tasks)
         env, rounds = config.settings.env(benchmark), config.settings.training.train_rounds(benchmark)
-        held_out = make_collector(env, benchmark.test, benchmark, _agent_like(config), num_tasks, rounds)
+        held_out = make_collector(env, benchmark.test, benchmark, agent_like(config), num_tasks, rounds)
         found.append(Evaluate(held_out, config.evaluate_every, metrics=benchmark.metrics))
     writer = MetricsWriter(folder, config.log_every)
     return [*found, writer, checkpoint, StopOnSignal(config.log_every, checkpoint, f"innerloop resume {folder}")]
@@ -262,7 +262,7 @@ def make_collector(
     return JaxCollector(env, tasks, num_tasks, num_rounds, agent.episodes_per_adapt)
 
 
-def _agent_like(config: RunConfig) -> Agent:
+def agent_like(config: RunConfig) -> Agent:
     """Structure, shapes and dtypes of a run's agent."""
     learner = config.settings.learner(find_benchmark(config.benchmark))
 
@@ -275,7 +275,7 @@ def _agent_like(config: RunConfig) -> Agent:
 
 def agent_of(folder: str | Path) -> Agent:
     """The newest agent of a run."""
-    return read_exported(folder, _agent_like(RunConfig.read(folder))).agent
+    return read_exported(folder, agent_like(RunConfig.read(folder))).agent
 
 
 def evaluate_run(

@@ -5,13 +5,12 @@ later ones make of them.
 """
 
 from dataclasses import dataclass, field
-from functools import partial
 
 from innerloop._benchmark import Benchmark
 from innerloop._env import Env
-from innerloop.agents import Recurrent
 from innerloop.algorithms._on_policy import OnPolicy
 from innerloop.algorithms.ppo import PPO
+from innerloop.algorithms.rl2 import RL2
 from innerloop.nn import CoreName
 
 
@@ -38,11 +37,4 @@ class ERL2:
             raise ValueError(f"num_free_episodes={self.training.num_free_episodes}: E-RL² needs at least 1.")
         if not self.training.across_episodes:
             raise ValueError("across_episodes=False: then no later episode gives credit to the free ones; drop it.")
-        make_agent = partial(
-            Recurrent,
-            benchmark.env.spec,
-            core=self.core,
-            hidden_size=self.hidden_size,
-            encoder_widths=self.encoder_widths,
-        )
-        return self.training.learner(make_agent)
+        return RL2(self.core, self.hidden_size, self.encoder_widths, training=self.training).learner(benchmark)

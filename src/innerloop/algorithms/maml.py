@@ -1,8 +1,7 @@
 """MAML: model-agnostic meta-learning (Finn et al. 2017).
 
 The inner loop is gradient descent; the outer loop differentiates through it, second derivatives included (advantages
-count as constants). The outer step is plain
-policy gradient with Adam, PPO, or TRPO (as in the paper).
+count as constants). The outer step is plain policy gradient with Adam, PPO, or TRPO (as in the paper).
 """
 
 from dataclasses import dataclass, field

@@ -55,6 +55,8 @@ def reproduce_command(arguments: list[str]) -> int:
 
 
 def _reproduce(row: Any, options: ReproduceOptions) -> int:
+    from innerloop._contrast import learns_to_adapt
+    from innerloop.benchmarks import benchmark
     from innerloop.report._results import agrees, read_result, write_result
 
     stored = read_result(options.results, row.id)
@@ -71,7 +73,7 @@ def _reproduce(row: Any, options: ReproduceOptions) -> int:
         _train_seed(row, options, seed)
         result = _gather(row, options.runs / row.id)
         store()
-    if 0 in wanted and _learns_to_adapt(row):
+    if 0 in wanted and learns_to_adapt(row.settings, benchmark(row.benchmark)):
         result["contrasts"] = _contrast(row, options)
         store()
     _tell(row, result)
@@ -84,14 +86,6 @@ def _reproduce(row: Any, options: ReproduceOptions) -> int:
         f"{'within' if same else 'OUTSIDE of'} its tolerance of {stored['tolerance']:.0%}."
     )
     return 0 if same else 1
-
-
-def _learns_to_adapt(row: Any) -> bool:
-    """Whether the recipe's method learns by meta-gradients."""
-    from innerloop.algorithms._meta_gradient import MetaGradient
-    from innerloop.benchmarks import benchmark
-
-    return isinstance(row.settings.learner(benchmark(row.benchmark)), MetaGradient)
 
 
 def _contrast(row: Any, options: ReproduceOptions) -> dict[str, Any]:
