@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from innerloop._benchmark import Benchmark, Reference, Rows, adaptation_metrics
+from innerloop._benchmark import Benchmark, Reference, Rows, adaptation_metrics, mean_return
 from innerloop._env import Discrete, Env
 from innerloop._task import TaskDistribution
 from innerloop._types import Trials
@@ -127,6 +127,22 @@ def _krazy_world() -> Benchmark:
     )
 
 
+def _krazy_world_5() -> Benchmark:
+    """For agents with a memory: three episodes to explore, two that count (Stadie et al. 2018, section 5)."""
+    row = _krazy_world()
+    return replace(
+        row,
+        name="krazy-world-5",
+        summary="Krazy World in five episodes, of which the last two count",
+        num_episodes=5,
+        episodes_per_round=None,
+        metrics={
+            "first_three": partial(mean_return, start=0, stop=3),
+            "last_two": partial(mean_return, start=3, stop=5),
+        },
+    )
+
+
 def _pendulum_mass() -> Benchmark:
     return _rounds(
         "pendulum-mass",
@@ -171,6 +187,7 @@ def rows() -> Rows:
         "nav2d-worlds": _nav2d_worlds,
         "corners": _corners,
         "krazy-world": _krazy_world,
+        "krazy-world-5": _krazy_world_5,
         "pendulum-mass": _pendulum_mass,
         "cartpole-varied": _cartpole_varied,
         "acrobot-varied": _acrobot_varied,

@@ -25,8 +25,9 @@ def linear_baseline(
     """Returns as fitted by least squares on observation, its square, t, t², t³ and 1 (Duan et al. 2016b, section 5).
 
     The same episodes are fitted and predicted, as in the released MAML. t counts hundreds of steps. `ridge` is relative
-    to the number of valid steps.
+    to the number of valid steps. The fit counts as a constant: nothing is differentiated through it.
     """
+    obs, returns = jax.lax.stop_gradient((obs, returns))
     num_steps = obs.shape[1]
     time = jnp.broadcast_to((jnp.arange(num_steps, dtype=obs.dtype) / 100.0)[None, :, None], (*obs.shape[:2], 1))
     features = jnp.concatenate([obs, jnp.square(obs), time, time**2, time**3, jnp.ones_like(time)], axis=-1)
@@ -34,5 +35,14 @@ def linear_baseline(
     x = (features * weight[..., None]).reshape(-1, features.shape[-1])
     scale = jnp.maximum(weight.sum(), 1.0)
     gram = x.T @ x / scale + ridge * jnp.eye(x.shape[1])
-    coefficients = jax.scipy.linalg.solve(gram, x.T @ (returns * weight).reshape(-1) / scale, assume_a="pos")
+    moments = x.T @ (returns * weight).reshape(-1) / scale
+    coefficients = jax.lax.platform_dependent(
+        gram, moments, cpu=jax.custom_batching.sequential_vmap(_solve), default=_solve
+    )
     return features @ coefficients
+
+
+def _solve(gram: Float[Array, "n n"], moments: Float[Array, " n"]) -> Float[Array, " n"]:
+    """On CPUs one at a time: jaxlib's batched LAPACK kernels (0.10) wait for threads of the very pool that runs them, so
+    as many of them at once as there are threads wait for ever."""
+    return jax.scipy.linalg.solve(gram, moments, assume_a="pos")

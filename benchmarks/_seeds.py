@@ -1,0 +1,43 @@
+"""Seeds that `innerloop reproduce ID` has trained, and intervals of what is computed from several recipes' seeds."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from innerloop._evaluate import AdaptationCurve, stack_seeds
+
+NUM_RESAMPLES = 2000
+
+Means = dict[str, np.ndarray]
+"""Of each recipe, the means of its measures."""
+
+
+def load(runs: Path, id: str, measures: tuple[str, ...]) -> np.ndarray:
+    """What a recipe's seeds reached on held-out tasks, `[seed task measure]`."""
+    folders = [path.parent for path in sorted((runs / id).glob("seed-*/evaluation.npz"))]
+    if not folders:
+        raise SystemExit(f"train the seeds first: innerloop reproduce {id} --runs {runs}")
+    curve = stack_seeds([AdaptationCurve.load(folder, "evaluation") for folder in folders])
+    return np.stack([np.float64(curve.metrics[name]) for name in measures], axis=-1)
+
+
+def resampled(results: dict[str, np.ndarray], statistic: Callable[[Means], float]) -> dict[str, Any]:
+    """The statistic of the means of `[seed task measure]`, and its 95 % bootstrap interval.
+
+    Seeds of each recipe are drawn apart, tasks together: row t is the same task in all of them.
+    """
+    rng = np.random.default_rng(0)
+    (num_tasks,) = {x.shape[1] for x in results.values()}
+    estimates = []
+    for _ in range(NUM_RESAMPLES):
+        tasks = rng.integers(num_tasks, size=num_tasks)
+        means = {}
+        for id, x in results.items():
+            seeds = rng.integers(x.shape[0], size=x.shape[0])
+            means[id] = x[seeds].mean(axis=0)[tasks].mean(axis=0)
+        estimates.append(statistic(means))
+    low, high = np.quantile(estimates, [0.025, 0.975])
+    value = statistic({id: x.mean(axis=(0, 1)) for id, x in results.items()})
+    return {"value": round(value, 4), "low": round(float(low), 4), "high": round(float(high), 4)}

@@ -1,0 +1,96 @@
+"""Which method is ahead of which: differences on the same held-out tasks, with intervals over seeds and tasks.
+
+    python benchmarks/order.py corners krazy-world [--runs RUNS]
+
+Reads the seeds that `innerloop reproduce ID` has trained, for the IDs of a row of `ORDERS`, and writes
+results/order-NAME.json. The row says, from best to worst, what is claimed; `value` is the number of neighbours in it
+whose difference has an interval above 0 (for "no worse than": an interval that is not below 0).
+"""
+
+import argparse
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+from _seeds import load, resampled
+from innerloop._machine import provenance
+from innerloop.report._results import write_result
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Order:
+    """Recipes from the best to the worst as claimed, with the measure of each; `ties` may be no worse than the next."""
+
+    source: str
+    measures: dict[str, str]
+    ties: tuple[str, ...] = ()
+
+
+ORDERS = {
+    "corners": Order(
+        "Rothfuss et al. 2019, section 6.3: ProMP and E-MAML find the corners, MAML does not",
+        {"corners-promp": "adapt_3", "corners-e-maml": "adapt_3", "corners-maml": "adapt_3"},
+        ties=("corners-promp",),
+    ),
+    "krazy-world": Order(
+        "Stadie et al. 2018, figure 3: E-RL² > E-MAML >= MAML > RL²",
+        {
+            "krazy-world-e-rl2": "last_two",
+            "krazy-world-e-maml": "adapt_1",
+            "krazy-world-maml": "adapt_1",
+            "krazy-world-rl2": "last_two",
+        },
+        ties=("krazy-world-e-maml",),
+    ),
+}
+
+
+def measure(name: str, runs: Path) -> None:
+    """One row of `ORDERS`."""
+    order = ORDERS[name]
+    results = {id: load(runs, id, (metric,)) for id, metric in order.measures.items()}
+    ids = list(results)
+    ahead, holds = {}, 0
+    for better, worse in itertools.pairwise(ids):
+        found = resampled(results, lambda m, a=better, b=worse: float(m[a][0] - m[b][0]))
+        holds += found["high"] >= 0 if better in order.ties else found["low"] > 0
+        ahead[f"{better} ahead of {worse}"] = found
+    details = {
+        "claimed": order.source,
+        "measure": order.measures,
+        "mean": {id: resampled({id: x}, lambda m: float(next(iter(m.values()))[0])) for id, x in results.items()},
+        "per seed": {id: x.mean(axis=(1, 2)).round(4).tolist() for id, x in results.items()},
+        "differences": ahead,
+    }
+    for label, found in details.items():
+        print(f"{label}: {found}")
+    result = {
+        "id": f"order-{name}",
+        "metric": f"neighbours in the claimed order of {len(ids)} methods whose difference is as claimed",
+        "value": int(holds),
+        "better": "higher",
+        "bar": len(ids) - 1,
+        "published": None,
+        "num_seeds": min(len(x) for x in results.values()),
+        "num_test_tasks": min(x.shape[1] for x in results.values()),
+        "details": details,
+        **provenance(),
+        "command": f"python benchmarks/order.py {name}",
+    }
+    write_result(RESULTS, result)
+
+
+def main() -> None:
+    """The named rows."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="+", choices=list(ORDERS), help="what to compare")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where run directories are")
+    options = parser.parse_args()
+    for name in options.names:
+        measure(name, options.runs)
+
+
+if __name__ == "__main__":
+    main()
