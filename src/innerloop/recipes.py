@@ -320,6 +320,15 @@ for row in (
         num_test_tasks=1280,
     ),
     Recipe(
+        id="corners-promp",
+        method="promp",
+        benchmark="corners",
+        settings=_corners(ProMP, "lvc", outer="ppo", num_outer_steps=2, num_updates=120),
+        metric="adapt_3",
+        source=CORNERS_SOURCE,
+        num_test_tasks=400,
+    ),
+    Recipe(
         id="corners-e-maml",
         method="e-maml",
         benchmark="corners",
