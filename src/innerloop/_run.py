@@ -212,7 +212,8 @@ def train_run(folder: Path, config: RunConfig, *, show: bool = True, callbacks: 
     if finished(folder):
         return
     benchmark, key = find_benchmark(config.benchmark), jax.random.key(config.seed)
-    env, learner = config.settings.env(benchmark), config.settings.learner(benchmark)
+    settings = begun(config.settings) if checkpoints(folder) else config.settings
+    env, learner = settings.env(benchmark), settings.learner(benchmark)
     num_tasks, num_updates = config.settings.training.num_tasks, config.settings.training.num_updates
     stream_steps = config.settings.training.stream_steps
     if stream_steps is None:
@@ -262,9 +263,16 @@ def make_collector(
     return JaxCollector(env, tasks, num_tasks, num_rounds, agent.episodes_per_adapt)
 
 
+def begun(settings: Any) -> Any:
+    """Settings that no longer read the run they start from: what it gave is in the checkpoints."""
+    if getattr(getattr(settings, "net", None), "start_from", None) is None:
+        return settings
+    return dataclasses.replace(settings, net=dataclasses.replace(settings.net, start_from=None))
+
+
 def agent_like(config: RunConfig) -> Agent:
     """Structure, shapes and dtypes of a run's agent."""
-    learner = config.settings.learner(find_benchmark(config.benchmark))
+    learner = begun(config.settings).learner(find_benchmark(config.benchmark))
 
     def build(key: Any) -> Agent:
         return learner.agent(learner.init(key))
