@@ -187,9 +187,9 @@ KRAZY_SOURCE = "Stadie et al. 2018 print curves of an unreleased version; unifor
 
 
 def _krazy(method: type[Any]) -> Any:
-    """A gradient-based method on Krazy World; the same for all, so that they can be compared."""
+    """A gradient-based method on Krazy World; the same for all, so that they can be compared. No baseline, as there."""
     return method(
-        inner=InnerLoop(surrogate="plain", gae_lambda=0.95),
+        inner=InnerLoop(surrogate="plain", gae_lambda=0.997, baseline="none"),
         training=MetaTraining(num_updates=60, num_tasks=32, learning_rate=3e-3),
     )
 
