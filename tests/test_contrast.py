@@ -60,6 +60,12 @@ def test_a_second_call_trains_nothing_again(sine: Path) -> None:
     assert (sine / "contrasts" / "fine-tuned" / "metrics.jsonl").stat().st_mtime_ns == written
 
 
+def test_measuring_on_fewer_tasks_leaves_the_evaluation_alone(sine: Path) -> None:
+    before = AdaptationCurve.load(sine, "evaluation").returns.tobytes()
+    assert _contrast._measured(sine, 12).num_tasks == 12
+    assert AdaptationCurve.load(sine, "evaluation").returns.tobytes() == before
+
+
 def test_policies_have_an_oracle_and_the_table_shows_it(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,12 +99,11 @@ def read_contrasts(folder: str | Path) -> dict[str, Any] | None:
 
 
 def _measured(folder: Path, num_tasks: int) -> AdaptationCurve:
-    """The run's stored curve if it is of as many tasks, else a new one."""
-    if (folder / "evaluation.npz").exists():
-        curve = AdaptationCurve.load(folder, "evaluation")
-        if curve.num_tasks == num_tasks:
-            return curve
-    return evaluate_run(folder, num_tasks=num_tasks, references=False, plot=False)[0]
+    """The run's stored curve if it is of as many tasks, else a new one, which does not take its place."""
+    stored = AdaptationCurve.load(folder, "evaluation") if (folder / "evaluation.npz").exists() else None
+    if stored is not None and stored.num_tasks == num_tasks:
+        return stored
+    return evaluate_run(folder, num_tasks=num_tasks, references=False, plot=False, save=stored is None)[0]
 
 
 def _fine_tuned(folder: Path, config: RunConfig, num_tasks: int, show: bool) -> AdaptationCurve:

@@ -294,6 +294,7 @@ def evaluate_run(
     greedy: bool = False,
     references: bool = True,
     plot: bool = True,
+    save: bool = True,
 ) -> list[AdaptationCurve]:
     """Measure a run's newest agent on at least `num_tasks` held-out tasks, and write the curves into its folder.
 
@@ -302,6 +303,7 @@ def evaluate_run(
         greedy: the agent takes its most probable action. References act as they always do.
         references: measure the benchmark's reference policies on the same tasks, too.
         plot: draw `curve.png`.
+        save: write the agent's curve into the run's folder, over one that is there.
 
     Returns:
         The agent's curve first. Tasks do not depend on the run's seed: all runs on a benchmark play the same ones.
@@ -319,7 +321,8 @@ def evaluate_run(
     curve = play(config.method, agent, env, rounds, greedy=greedy, num_seeds=config.num_seeds)
     kind = "" if tasks == "test" else f"-{tasks}"
     with _disk_errors(folder):
-        curve.save(folder, f"evaluation{kind}{'-greedy' * greedy}")
+        if save:
+            curve.save(folder, f"evaluation{kind}{'-greedy' * greedy}")
         others = list(_reference_curves(play, benchmark, folder / "references", kind)) if references else []
         if plot:
             from innerloop.report import plot_curve
