@@ -30,9 +30,8 @@ class Order:
 
 ORDERS = {
     "corners": Order(
-        "Rothfuss et al. 2019, section 6.3: ProMP and E-MAML find the corners, MAML does not",
-        {"corners-promp": "adapt_3", "corners-e-maml": "adapt_3", "corners-maml": "adapt_3"},
-        ties=("corners-promp",),
+        "Rothfuss et al. 2019, section 6.3: E-MAML finds the corners, MAML does not",
+        {"corners-e-maml": "adapt_3", "corners-maml": "adapt_3"},
     ),
     "krazy-world": Order(
         "Stadie et al. 2018, figure 3: E-RL² > E-MAML >= MAML > RL²",
