@@ -26,17 +26,18 @@ def load(runs: Path, id: str, measures: tuple[str, ...]) -> np.ndarray:
 def resampled(results: dict[str, np.ndarray], statistic: Callable[[Means], float]) -> dict[str, Any]:
     """The statistic of the means of `[seed task measure]`, and its 95 % bootstrap interval.
 
-    Seeds of each recipe are drawn apart, tasks together: row t is the same task in all of them.
+    Seeds of each recipe are drawn apart. Tasks are drawn together where recipes were measured on as many of them, so
+    that row t is the same task in both; else apart, which makes intervals of differences wider.
     """
     rng = np.random.default_rng(0)
-    (num_tasks,) = {x.shape[1] for x in results.values()}
+    lengths = sorted({x.shape[1] for x in results.values()})
     estimates = []
     for _ in range(NUM_RESAMPLES):
-        tasks = rng.integers(num_tasks, size=num_tasks)
+        tasks = {length: rng.integers(length, size=length) for length in lengths}
         means = {}
         for id, x in results.items():
             seeds = rng.integers(x.shape[0], size=x.shape[0])
-            means[id] = x[seeds].mean(axis=0)[tasks].mean(axis=0)
+            means[id] = x[seeds].mean(axis=0)[tasks[x.shape[1]]].mean(axis=0)
         estimates.append(statistic(means))
     low, high = np.quantile(estimates, [0.025, 0.975])
     value = statistic({id: x.mean(axis=(0, 1)) for id, x in results.items()})
