@@ -30,11 +30,11 @@ class Order:
 
 ORDERS = {
     "corners": Order(
-        "Rothfuss et al. 2019, section 6.3: E-MAML finds the corners, MAML does not",
+        "Rothfuss et al. 2019: E-MAML nearly solves it, MAML does not",
         {"corners-e-maml": "adapt_3", "corners-maml": "adapt_3"},
     ),
     "krazy-world": Order(
-        "Stadie et al. 2018, figure 3: E-RL² > E-MAML >= MAML > RL²",
+        "Stadie et al. 2018: E-RL² > E-MAML >= MAML > RL²",
         {
             "krazy-world-e-rl2": "last_two",
             "krazy-world-e-maml": "adapt_1",
@@ -59,7 +59,7 @@ def measure(name: str, runs: Path) -> None:
     details = {
         "claimed": order.source,
         "measure": order.measures,
-        "mean": {id: resampled({id: x}, lambda m: float(next(iter(m.values()))[0])) for id, x in results.items()},
+        "mean": {id: resampled({id: x}, lambda m, id=id: float(m[id][0])) for id, x in results.items()},
         "per seed": {id: x.mean(axis=(1, 2)).round(4).tolist() for id, x in results.items()},
         "differences": ahead,
     }

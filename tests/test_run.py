@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from acting import When
 from innerloop._callbacks import Evaluate, Interrupted, MetricsWriter, ProgressBar, StopOnSignal, headline, read_metrics
 from innerloop._checkpoint import Checkpoint
 from innerloop._machine import compilation_cache, machine
@@ -41,24 +42,6 @@ def config(**options: Any) -> RunConfig:
     """What `OPTIONS` say."""
     periods = {"log_every": 1, "checkpoint_every": 1, "evaluate_every": 15, "num_test_tasks": 20}
     return configure("memoryless", "eleven-arm", settings=Memoryless((4,), TINY), **{**periods, **options})
-
-
-class When:
-    """Does something at an update."""
-
-    def __init__(self, update: int, act: Callable[[], Any]):
-        self.every = 1
-        self._update, self._act = update, act
-
-    def open(self, num_updates: int) -> None:
-        pass
-
-    def __call__(self, progress: Progress) -> None:
-        if progress.update == self._update and progress.metrics:
-            self._act()
-
-    def close(self, error: BaseException | None) -> None:
-        pass
 
 
 def arrays(folder: Path) -> dict[str, np.ndarray]:

@@ -8,9 +8,9 @@ import jax
 import numpy as np
 import pytest
 
+from acting import When
 from innerloop._arrays import leaves
 from innerloop._run import agent_of, configure, evaluate_run, resume, run_experiment
-from innerloop._train import Progress
 from innerloop.algorithms import MAML, InnerLoop, Memoryless, MetaTraining, Net, OnPolicy
 from innerloop.benchmarks import benchmark
 
@@ -19,20 +19,8 @@ FIRST = Memoryless((4,), OnPolicy(num_updates=2, num_tasks=8, loss="a2c"))
 INNER = InnerLoop(episodes_per_round=5)
 
 
-class Halt:
-    """Stops a run after its second update."""
-
-    every = 1
-
-    def open(self, num_updates: int) -> None:
-        pass
-
-    def __call__(self, progress: Progress) -> None:
-        if progress.update == 2:
-            raise RuntimeError("halted")
-
-    def close(self, error: BaseException | None) -> None:
-        pass
+def halt() -> None:
+    raise RuntimeError("halted")
 
 
 @pytest.fixture
@@ -64,7 +52,7 @@ def test_a_run_needs_the_one_it_started_from_no_more_once_it_has_begun(first: Pa
     whole, halted = tmp_path / "whole", tmp_path / "halted"
     run_experiment(config, whole, show=False, measure=False)
     with pytest.raises(RuntimeError, match="halted"):
-        run_experiment(config, halted, show=False, measure=False, callbacks=[Halt()])
+        run_experiment(config, halted, show=False, measure=False, callbacks=[When(2, halt)])
     shutil.rmtree(first)
     resume(halted, show=False, measure=False)
     for x, y in zip(leaves(agent_of(whole)).values(), leaves(agent_of(halted)).values(), strict=True):

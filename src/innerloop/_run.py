@@ -212,7 +212,8 @@ def train_run(folder: Path, config: RunConfig, *, show: bool = True, callbacks: 
     if finished(folder):
         return
     benchmark, key = find_benchmark(config.benchmark), jax.random.key(config.seed)
-    settings = begun(config.settings) if checkpoints(folder) else config.settings
+    goes_on = bool(checkpoints(folder))
+    settings = begun(config.settings) if goes_on else config.settings
     env, learner = settings.env(benchmark), settings.learner(benchmark)
     num_tasks, num_updates = config.settings.training.num_tasks, config.settings.training.num_updates
     stream_steps = config.settings.training.stream_steps
@@ -223,7 +224,7 @@ def train_run(folder: Path, config: RunConfig, *, show: bool = True, callbacks: 
     else:
         collector = StreamCollector(env, benchmark.train, num_tasks, stream_steps, benchmark.num_episodes)
     start = None
-    if checkpoints(folder):
+    if goes_on:
         start = restore(folder, jax.eval_shape(partial(init, key, learner, collector, config.num_seeds)), key=key)
     train(
         key,

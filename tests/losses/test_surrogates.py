@@ -73,7 +73,7 @@ def test_linear_baseline_is_least_squares_on_its_features() -> None:
 
 
 def test_linear_baseline_solves_one_system_at_a_time_on_cpus() -> None:
-    """Batched LAPACK kernels can wait for each other for ever: see `_solve`."""
+    """Batched LAPACK kernels can wait for each other for ever: see `linear_baseline`."""
     data = (jnp.ones((7, 3, 5, 2)), jnp.ones((7, 3, 5)), jnp.ones((7, 3, 5), bool))
     text = jax.jit(jax.vmap(linear_baseline)).lower(*data).as_text()
     kernels = [line for line in text.splitlines() if "custom_call @lapack" in line]

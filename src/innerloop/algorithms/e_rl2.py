@@ -37,4 +37,10 @@ class ERL2:
             raise ValueError(f"num_free_episodes={self.training.num_free_episodes}: E-RL² needs at least 1.")
         if not self.training.across_episodes:
             raise ValueError("across_episodes=False: then no later episode gives credit to the free ones; drop it.")
-        return RL2(self.core, self.hidden_size, self.encoder_widths, training=self.training).learner(benchmark)
+        same = RL2(
+            core=self.core,
+            hidden_size=self.hidden_size,
+            encoder_widths=self.encoder_widths,
+            training=self.training,
+        )
+        return same.learner(benchmark)

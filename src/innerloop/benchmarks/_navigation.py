@@ -128,7 +128,7 @@ def _krazy_world() -> Benchmark:
 
 
 def _krazy_world_5() -> Benchmark:
-    """For agents with a memory: three episodes to explore, two that count (Stadie et al. 2018, section 5)."""
+    """For agents with a memory: three episodes to explore, two that count (Stadie et al. 2018)."""
     row = _krazy_world()
     return replace(
         row,

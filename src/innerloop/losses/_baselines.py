@@ -36,6 +36,8 @@ def linear_baseline(
     scale = jnp.maximum(weight.sum(), 1.0)
     gram = x.T @ x / scale + ridge * jnp.eye(x.shape[1])
     moments = x.T @ (returns * weight).reshape(-1) / scale
+    # On CPUs one system at a time: jaxlib's batched LAPACK kernels (0.10) wait for threads of the very pool that runs
+    # them, so as many of them at once as there are threads wait for ever.
     coefficients = jax.lax.platform_dependent(
         gram, moments, cpu=jax.custom_batching.sequential_vmap(_solve), default=_solve
     )
@@ -43,6 +45,5 @@ def linear_baseline(
 
 
 def _solve(gram: Float[Array, "n n"], moments: Float[Array, " n"]) -> Float[Array, " n"]:
-    """On CPUs one at a time: jaxlib's batched LAPACK kernels (0.10) wait for threads of the very pool that runs them, so
-    as many of them at once as there are threads wait for ever."""
+    """The solution of one positive definite system."""
     return jax.scipy.linalg.solve(gram, moments, assume_a="pos")
