@@ -39,7 +39,7 @@ def few_mappings() -> Iterator[None]:
         jax.clear_caches()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session", autouse=True)
 def program_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Programs compiled once are not compiled again, neither here nor in processes that are told of the folder."""
     folder = tmp_path_factory.mktemp("programs")
