@@ -330,7 +330,16 @@ for row in (
     Recipe(
         id="corners-promp",
         method="promp",
-        settings=_corners(ProMP, "lvc", outer="ppo", num_outer_steps=2, num_updates=120),
+        settings=_corners(
+            ProMP,
+            "lvc",
+            outer="ppo",
+            num_outer_steps=5,
+            num_updates=300,
+            num_tasks=20,
+            learning_rate=1e-3,
+            final_learning_rate=2e-4,
+        ),
         **CORNERS_ROW,
     ),
     Recipe(
