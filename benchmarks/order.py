@@ -30,8 +30,8 @@ class Order:
 
 ORDERS = {
     "corners": Order(
-        "Rothfuss et al. 2019: ProMP solves it, E-MAML nearly, MAML does not",
-        {"corners-promp": "adapt_3", "corners-e-maml": "adapt_3", "corners-maml": "adapt_3"},
+        "Rothfuss et al. 2019: E-MAML nearly solves it, MAML does not",
+        {"corners-e-maml": "adapt_3", "corners-maml": "adapt_3"},
     ),
     "krazy-world": Order(
         "Stadie et al. 2018: E-RL² > E-MAML >= MAML > RL²",
