@@ -12,7 +12,19 @@ from innerloop._agent import ActorCritic, Agent
 from innerloop._collect import Collector, JaxCollector, StreamCollector
 from innerloop._env import Box, Discrete, EnvSpec
 from innerloop._learner import Learner
-from innerloop.agents import FeedForward, Gradient, Greedy, PolicyObjective, Recurrent
+from innerloop.agents import (
+    Belief,
+    FeedForward,
+    Gradient,
+    Greedy,
+    History,
+    PolicyObjective,
+    Present,
+    Recurrent,
+    Soft,
+    SoftPolicy,
+    Summary,
+)
 from innerloop.algorithms._critic import TaskCritic, TaskPredictor
 from innerloop.algorithms._inner_loop import Net
 from innerloop.algorithms._on_policy import OnPolicy
@@ -30,6 +42,8 @@ from innerloop.algorithms.ppo import PPO
 from innerloop.algorithms.promp import ProMP
 from innerloop.algorithms.reptile import Reptile
 from innerloop.algorithms.rl2 import RL2
+from innerloop.algorithms.sac import OffPolicy, SoftActorCritic
+from innerloop.algorithms.varibad import VariBAD
 from innerloop.benchmarks import benchmark
 from innerloop.envs.bandits import BernoulliBandit, uniform_bandits
 
@@ -48,6 +62,12 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
     "recurrent-joint": lambda spec: Recurrent(
         spec, key=KEY, hidden_size=8, input_widths=(7,), head_widths=(6,), num_products=5, feed_prev_obs=True
     ),
+    "belief": lambda spec: Belief(spec, key=KEY, latent_size=3, hidden_size=8, policy_widths=(8,)),
+    "belief-sample": lambda spec: Belief(
+        spec, key=KEY, latent_size=3, core="lstm", hidden_size=8, input_widths=(7,), belief_input="sample"
+    ),
+    "soft": lambda spec: soft(Present(spec, key=KEY), spec),
+    "soft-recurrent": lambda spec: soft(History(spec, key=KEY, hidden_size=8, input_widths=()), spec),
     "feedforward": lambda spec: FeedForward(spec, key=KEY, widths=(8,)),
     "feedforward-context": lambda spec: FeedForward(spec, key=KEY, widths=(8,), num_context=2, has_value=False),
     "greedy": lambda spec: Greedy(Recurrent(spec, key=KEY, hidden_size=8)),
@@ -57,6 +77,11 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
 }
 
 
+def soft(summary: Summary, spec: EnvSpec) -> Soft:
+    """A small agent of a soft actor-critic."""
+    return Soft(summary, SoftPolicy(KEY, summary.num_features, spec.action, (8,)))
+
+
 def gradient(base: ActorCritic, spec: EnvSpec, **options: Any) -> Gradient:
     """A small agent that adapts by gradient steps."""
     return Gradient(base, PolicyObjective(spec.obs), episodes_per_round=2, **options)
@@ -64,6 +89,9 @@ def gradient(base: ActorCritic, spec: EnvSpec, **options: Any) -> Gradient:
 
 BANDIT = BernoulliBandit(3)
 SMALL = OnPolicy(num_updates=4, num_tasks=8, num_minibatches=2)
+SMALL_SOFT = OffPolicy(
+    num_updates=4, num_tasks=8, num_gradient_steps=3, batch_size=16, capacity=100, num_warmup=0, widths=(8,)
+)
 SMALL_META = {"num_updates": 4, "num_tasks": 8}
 SMALL_NET = Net(widths=(8,))
 
@@ -83,11 +111,11 @@ def recurrent(**options: Any) -> partial[Recurrent]:
     return partial(Recurrent, BANDIT.spec, hidden_size=8, **options)
 
 
-def method(settings: Any, name: str = "bandit-n10-k5") -> tuple[Learner, Collector]:
+def method(settings: Any, name: str = "bandit-n10-k5", training: Any = SMALL) -> tuple[Learner, Collector]:
     """A row from a method's settings."""
     row = benchmark(name)
-    settings = replace(settings, training=SMALL)
-    return settings.learner(row), JaxCollector(settings.env(row), row.train, SMALL.num_tasks, row.num_episodes)
+    settings = replace(settings, training=training)
+    return settings.learner(row), JaxCollector(settings.env(row), row.train, training.num_tasks, row.num_episodes)
 
 
 def meta(settings: Any, name: str = "bandit-n10-k5", per_round: int = 4, **training: Any) -> tuple[Learner, Collector]:
@@ -104,6 +132,7 @@ def meta(settings: Any, name: str = "bandit-n10-k5", per_round: int = 4, **train
     return settings.learner(row), JaxCollector(settings.env(row), row.train, 8, num_rounds, per_round)
 
 
+VARIBAD = VariBAD(hidden_size=8, input_widths=(8,), state_coef=1.0, inference_batch=8, capacity=32)
 ADAM = optax.adam(1e-2)
 LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "ppo-trials": lambda: (PPO(recurrent(), ADAM, num_minibatches=2), bandit_trials()),
@@ -134,6 +163,14 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "promp": lambda: meta(ProMP(), inner_adaptation_steps=2),
     "meta-policy-search": lambda: meta(MetaPolicySearch()),
     "fine-tuning": lambda: meta(FineTuning()),
+    "varibad": lambda: method(VARIBAD),
+    "varibad-all": lambda: method(
+        replace(VARIBAD, rl_gradient=True, belief_input="sample", kl_to="standard", num_elbo_terms=None)
+    ),
+    "sac": lambda: method(SoftActorCritic(), training=SMALL_SOFT),
+    "sac-recurrent": lambda: method(
+        SoftActorCritic(memory="gru", hidden_size=8), training=replace(SMALL_SOFT, window=10, burn_in=2)
+    ),
     "memoryless": lambda: method(Memoryless(widths=(8,))),
     "oracle": lambda: method(Oracle(widths=(8,))),
 }

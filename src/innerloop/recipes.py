@@ -27,6 +27,8 @@ from innerloop.algorithms.meta_sgd import MetaSGD
 from innerloop.algorithms.promp import ProMP
 from innerloop.algorithms.reptile import Reptile
 from innerloop.algorithms.rl2 import RL2
+from innerloop.algorithms.sac import OffPolicy, SoftActorCritic
+from innerloop.algorithms.varibad import VariBAD
 from innerloop.losses import SurrogateName
 from innerloop.nn import CoreName
 
@@ -36,7 +38,7 @@ class Method(Protocol):
     """A dataclass of hyper-parameters that builds a learner for a benchmark."""
 
     @property
-    def training(self) -> OnPolicy | MetaTraining:
+    def training(self) -> OnPolicy | MetaTraining | OffPolicy:
         """Budget and outer loop."""
 
     def env(self, benchmark: Benchmark) -> Env:
@@ -61,6 +63,8 @@ METHODS: Mapping[str, type[Any]] = {
     "promp": ProMP,
     "meta-policy-search": MetaPolicySearch,
     "fine-tuning": FineTuning,
+    "varibad": VariBAD,
+    "sac": SoftActorCritic,
 }
 """Methods by name."""
 

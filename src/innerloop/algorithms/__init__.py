@@ -19,6 +19,8 @@ from innerloop.algorithms.ppo import PPO
 from innerloop.algorithms.promp import ProMP
 from innerloop.algorithms.reptile import Reptile, ReptileLearner
 from innerloop.algorithms.rl2 import RL2
+from innerloop.algorithms.sac import SAC, OffPolicy, SoftActorCritic
+from innerloop.algorithms.varibad import VariBAD, VariBADLearner
 
 __all__ = [
     "ANIL",
@@ -29,6 +31,7 @@ __all__ = [
     "MAML",
     "PPO",
     "RL2",
+    "SAC",
     "FineTuning",
     "InnerLoop",
     "Memoryless",
@@ -37,11 +40,15 @@ __all__ = [
     "MetaSGD",
     "MetaTraining",
     "Net",
+    "OffPolicy",
     "OnPolicy",
     "Oracle",
     "ProMP",
     "Reptile",
     "ReptileLearner",
+    "SoftActorCritic",
     "TaskCritic",
     "TrustRegion",
+    "VariBAD",
+    "VariBADLearner",
 ]
