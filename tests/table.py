@@ -19,15 +19,18 @@ from innerloop.agents import (
     Greedy,
     History,
     PolicyObjective,
+    Posterior,
     Present,
     Recurrent,
     Soft,
     SoftPolicy,
     Summary,
 )
+from innerloop.agents._posterior import EncoderName, make_encoder
 from innerloop.algorithms._critic import TaskCritic, TaskPredictor
 from innerloop.algorithms._inner_loop import Net
 from innerloop.algorithms._on_policy import OnPolicy
+from innerloop.algorithms._soft import OffPolicy
 from innerloop.algorithms.a2c import a2c
 from innerloop.algorithms.anil import ANIL
 from innerloop.algorithms.cavia import CAVIA
@@ -38,11 +41,12 @@ from innerloop.algorithms.maml import MAML
 from innerloop.algorithms.memoryless import Memoryless, Oracle
 from innerloop.algorithms.meta_policy_search import MetaPolicySearch
 from innerloop.algorithms.meta_sgd import MetaSGD
+from innerloop.algorithms.pearl import PEARL
 from innerloop.algorithms.ppo import PPO
 from innerloop.algorithms.promp import ProMP
 from innerloop.algorithms.reptile import Reptile
 from innerloop.algorithms.rl2 import RL2
-from innerloop.algorithms.sac import OffPolicy, SoftActorCritic
+from innerloop.algorithms.sac import SoftActorCritic
 from innerloop.algorithms.varibad import VariBAD
 from innerloop.benchmarks import benchmark
 from innerloop.envs.bandits import BernoulliBandit, uniform_bandits
@@ -68,6 +72,8 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
     ),
     "soft": lambda spec: soft(Present(spec, key=KEY), spec),
     "soft-recurrent": lambda spec: soft(History(spec, key=KEY, hidden_size=8, input_widths=()), spec),
+    "posterior": lambda spec: posterior(spec, "product"),
+    "posterior-recurrent": lambda spec: posterior(spec, "gru"),
     "feedforward": lambda spec: FeedForward(spec, key=KEY, widths=(8,)),
     "feedforward-context": lambda spec: FeedForward(spec, key=KEY, widths=(8,), num_context=2, has_value=False),
     "greedy": lambda spec: Greedy(Recurrent(spec, key=KEY, hidden_size=8)),
@@ -80,6 +86,12 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
 def soft(summary: Summary, spec: EnvSpec) -> Soft:
     """A small agent of a soft actor-critic."""
     return Soft(summary, SoftPolicy(KEY, summary.num_features, spec.action, (8,)))
+
+
+def posterior(spec: EnvSpec, encoder: EncoderName) -> Posterior:
+    """A small agent that samples tasks."""
+    policy = SoftPolicy(KEY, spec.obs.num_features + 3, spec.action, (8,))
+    return Posterior(make_encoder(encoder, spec, 3, key=KEY, widths=(8,)), policy, spec)
 
 
 def gradient(base: ActorCritic, spec: EnvSpec, **options: Any) -> Gradient:
@@ -133,6 +145,8 @@ def meta(settings: Any, name: str = "bandit-n10-k5", per_round: int = 4, **train
 
 
 VARIBAD = VariBAD(hidden_size=8, input_widths=(8,), state_coef=1.0, inference_batch=8, capacity=32)
+PEARL_SMALL = PEARL(latent_size=3, encoder_widths=(8,), tasks_per_step=4, num_slots=16)
+FEW_STEPS = replace(SMALL_SOFT, capacity=500)
 ADAM = optax.adam(1e-2)
 LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "ppo-trials": lambda: (PPO(recurrent(), ADAM, num_minibatches=2), bandit_trials()),
@@ -171,6 +185,9 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "sac-recurrent": lambda: method(
         SoftActorCritic(memory="gru", hidden_size=8), training=replace(SMALL_SOFT, window=10, burn_in=2)
     ),
+    "pearl": lambda: method(PEARL_SMALL, training=SMALL_SOFT),
+    "pearl-finite": lambda: method(replace(PEARL_SMALL, next_obs=True), "gridnavi", FEW_STEPS),
+    "pearl-recurrent": lambda: method(replace(PEARL_SMALL, encoder="gru"), training=SMALL_SOFT),
     "memoryless": lambda: method(Memoryless(widths=(8,))),
     "oracle": lambda: method(Oracle(widths=(8,))),
 }

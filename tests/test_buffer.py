@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from innerloop._buffer import Replay, empty_replay
+from innerloop._buffer import Replay, TaskReplay, empty_replay, empty_task_replay
 
 KEY = jax.random.key(0)
 
@@ -58,3 +58,43 @@ def test_too_much_at_once_and_no_room_are_refused() -> None:
         ring().insert(items(1, 2, 3, 4, 5))
     with pytest.raises(ValueError, match="capacity=0"):
         ring(0)
+
+
+def slots(capacity: int = 3) -> TaskReplay:
+    """Two empty slots."""
+    return empty_task_replay(jax.tree.map(lambda x: x[0], items(0)), 2, capacity)
+
+
+def put(replay: TaskReplay, where: list[int], *numbers: int, keep: list[bool] | None = None) -> TaskReplay:
+    return replay.insert(jnp.asarray(where), items(*numbers), jnp.asarray(keep or [True] * len(numbers)))
+
+
+def test_every_slot_is_a_ring_of_its_own() -> None:
+    replay = put(slots(), [0, 1, 0, 1], 1, 2, 3, 4, keep=[True, True, True, False])
+    assert replay.num_items.tolist() == [2, 1]
+    assert replay.items["number"].tolist() == [[1, 3, 0], [2, 0, 0]]
+    replay = put(replay, [0, 0, 1], 5, 6, 7)
+    assert replay.items["number"].tolist() == [[6, 3, 5], [2, 7, 0]]
+    drawn = jax.vmap(lambda slot: replay.sample(KEY, slot, 100))(jnp.arange(2))
+    assert [set(x) for x in drawn["number"].tolist()] == [{3, 5, 6}, {2, 7}]
+    assert replay.clear(jnp.asarray([0])).num_items.tolist() == [0, 2]
+
+
+def test_of_more_than_a_slot_holds_the_last_ones_stay() -> None:
+    replay = put(put(slots(), [0], 9), [0, 1, 0, 0, 0, 0], 1, 2, 3, 4, 5, 6)
+    assert sorted(replay.items["number"][0].tolist()) == [4, 5, 6]
+    assert replay.num_items.tolist() == [3, 1]
+    replay = put(replay, [0], 7)
+    assert sorted(replay.items["number"][0].tolist()) == [5, 6, 7]
+
+
+def test_a_constant_mask_does_not_crash_the_compiler() -> None:
+    """`jnp.cumsum` did, on jaxlib 0.10."""
+    keep = jnp.ones((32,), bool)
+    replay = jax.jit(lambda replay: replay.insert(items(*range(32)), keep))(ring(40))
+    assert int(replay.num_items) == 32
+
+
+def test_slots_need_room() -> None:
+    with pytest.raises(ValueError, match="num_slots=0"):
+        empty_task_replay(jax.tree.map(lambda x: x[0], items(0)), 0, 3)

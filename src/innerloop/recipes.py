@@ -14,6 +14,7 @@ from innerloop._env import Env
 from innerloop._learner import Learner
 from innerloop.algorithms._inner_loop import InnerLoop, MetaTraining, Net
 from innerloop.algorithms._on_policy import OnPolicy
+from innerloop.algorithms._soft import OffPolicy
 from innerloop.algorithms.anil import ANIL
 from innerloop.algorithms.cavia import CAVIA
 from innerloop.algorithms.e_maml import EMAML
@@ -24,10 +25,11 @@ from innerloop.algorithms.maml import MAML
 from innerloop.algorithms.memoryless import Memoryless, Oracle
 from innerloop.algorithms.meta_policy_search import MetaPolicySearch
 from innerloop.algorithms.meta_sgd import MetaSGD
+from innerloop.algorithms.pearl import PEARL
 from innerloop.algorithms.promp import ProMP
 from innerloop.algorithms.reptile import Reptile
 from innerloop.algorithms.rl2 import RL2
-from innerloop.algorithms.sac import OffPolicy, SoftActorCritic
+from innerloop.algorithms.sac import SoftActorCritic
 from innerloop.algorithms.varibad import VariBAD
 from innerloop.losses import SurrogateName
 from innerloop.nn import CoreName
@@ -65,6 +67,7 @@ METHODS: Mapping[str, type[Any]] = {
     "fine-tuning": FineTuning,
     "varibad": VariBAD,
     "sac": SoftActorCritic,
+    "pearl": PEARL,
 }
 """Methods by name."""
 

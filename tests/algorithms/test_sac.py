@@ -14,7 +14,9 @@ from innerloop import JaxCollector, evaluate, train
 from innerloop._env import Box, Discrete, EnvSpec, restart
 from innerloop._types import TimeStep, Transition
 from innerloop.agents import History, Present, SoftPolicy, Summary
-from innerloop.algorithms.sac import SAC, Critic, OffPolicy, SoftActorCritic, SoftNets, continued
+from innerloop.algorithms import OffPolicy, SoftObjective
+from innerloop.algorithms._soft import Critic, SoftNets
+from innerloop.algorithms.sac import SAC, SoftActorCritic, continued
 from innerloop.benchmarks import benchmark
 from innerloop.envs.probes import PROBES, Probe
 
@@ -88,10 +90,11 @@ def test_returns_of_a_trial_go_on_with_the_next_episode_and_stop_with_the_trial(
     assert goes_on.tolist()[:3] == [1.0, 1.0, 0.0]
 
 
-def sac(probe: Probe, make_summary: Any, **options: Any) -> SAC:
+def sac(probe: Probe, make_summary: Any, gamma: float = 0.99, **options: Any) -> SAC:
     """A small one for a probe."""
-    settings: dict[str, Any] = {"widths": (32,), "capacity": 2000, "batch_size": 64, "num_gradient_steps": 20}
-    return SAC(make_summary, optax.adam(3e-3), probe.env.spec, **(settings | {"initial_alpha": 0.05} | options))
+    objective = SoftObjective(probe.env.spec.action, widths=(32,), gamma=gamma, initial_alpha=0.05)
+    settings: dict[str, Any] = {"capacity": 2000, "batch_size": 64, "num_gradient_steps": 20}
+    return SAC(make_summary, objective, optax.adam(3e-3), probe.env.spec, **(settings | options))
 
 
 def test_replay_holds_windows_of_one_trial_each_and_no_padding() -> None:
@@ -141,8 +144,6 @@ def test_with_memory_it_solves_what_must_be_remembered(name: str, options: dict[
     probe = PROBES[name]
     make: partial[Summary] = partial(History, probe.env.spec, hidden_size=16)
     length = probe.num_episodes * probe.env.spec.max_steps
-    if options:
-        length //= 2
     learner = sac(probe, make, window=length, across_episodes=True, gamma=0.95, **options)
     assert solve(probe, learner, 60) > probe.threshold
 

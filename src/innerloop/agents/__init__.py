@@ -5,6 +5,7 @@ from innerloop.agents._feedforward import FeedForward
 from innerloop.agents._gradient import Gradient
 from innerloop.agents._greedy import Greedy
 from innerloop.agents._objectives import AnswerError, Objective, PolicyObjective
+from innerloop.agents._posterior import Posterior
 from innerloop.agents._recurrent import Recurrent
 from innerloop.agents._soft import Soft, SoftPolicy
 from innerloop.agents._summary import History, Present, Summary
@@ -18,6 +19,7 @@ __all__ = [
     "History",
     "Objective",
     "PolicyObjective",
+    "Posterior",
     "Present",
     "Recurrent",
     "Soft",

@@ -74,6 +74,11 @@ class SoftPolicy(eqx.Module):
             return jnp.argmax(self.logits(features)).astype(jnp.int32)
         return self._scaled(jnp.tanh(self._gaussian(features)[0]))
 
+    def act(self, key: Key, features: Float[Array, " num_in"]) -> tuple[Array, ActExtras]:
+        """A sampled action, with its log-probability and the greedy one; there is no value."""
+        choice, greedy = self.sample(key, features), self.greedy(features)
+        return choice.action, ActExtras(choice.log_prob, jnp.zeros(()), greedy, jnp.zeros(()))
+
     def _scaled(self, squashed: Float[Array, " width"]) -> Array:
         assert isinstance(self.space, Box)
         middle, half = (self.space.high + self.space.low) / 2, (self.space.high - self.space.low) / 2
@@ -98,10 +103,7 @@ class Soft(Agent):
         return self.summary.init(key)
 
     def act(self, key: Key, memory: Memory, timestep: TimeStep) -> tuple[Array, ActExtras]:
-        features = self.summary.see(memory, timestep)
-        choice = self.policy.sample(key, features)
-        greedy = self.policy.greedy(features)
-        return choice.action, ActExtras(choice.log_prob, jnp.zeros(()), greedy, jnp.zeros(()))
+        return self.policy.act(key, self.summary.see(memory, timestep))
 
     def observe(self, key: Key, memory: Memory, transition: Transition) -> Memory:
         return self.summary.observe(key, memory, transition)

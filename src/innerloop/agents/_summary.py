@@ -95,6 +95,10 @@ class History(Summary):
         return self.encoder.num_features + self.core.size
 
     def init(self, key: Key) -> HistoryMemory:
+        return self.start()
+
+    def start(self) -> HistoryMemory:
+        """The memory of nothing."""
         return HistoryMemory(self.core.initial(), jnp.zeros((self.core.size,)))
 
     def see(self, memory: HistoryMemory, timestep: TimeStep) -> Float[Array, " features"]:
@@ -110,11 +114,19 @@ class History(Summary):
         inputs = self.joint(jnp.concatenate([self.encoder(step.obs), action, scalars]))
         return HistoryMemory(*self.core.step(memory.state, inputs))
 
+    def read(self, memory: HistoryMemory, transitions: Transition) -> HistoryMemory:
+        """The memory after those of a sequence `[time]` that are valid."""
+
+        def step(memory: HistoryMemory, transition: Transition) -> tuple[HistoryMemory, None]:
+            return where(transition.valid, self._write(memory, transition), memory), None
+
+        return jax.lax.scan(step, memory, transitions._replace(extras=None))[0]
+
     def outputs(
         self, memory: HistoryMemory, transitions: Transition, trial_first: Bool[Array, " time"]
     ) -> Float[Array, "times size"]:
         """The core's outputs before each step of a sequence, and after its last one."""
-        start = HistoryMemory(self.core.initial(), jnp.zeros_like(memory.output))
+        start = self.start()
 
         def step(memory: HistoryMemory, inputs: tuple[Transition, Array]) -> tuple[HistoryMemory, Array]:
             transition, first = inputs

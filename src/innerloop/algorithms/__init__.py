@@ -4,6 +4,7 @@ from innerloop.algorithms._critic import TaskCritic
 from innerloop.algorithms._inner_loop import InnerLoop, MetaTraining, Net
 from innerloop.algorithms._meta_gradient import MetaGradient
 from innerloop.algorithms._on_policy import OnPolicy
+from innerloop.algorithms._soft import OffPolicy, SoftObjective
 from innerloop.algorithms._trust_region import TrustRegion
 from innerloop.algorithms.anil import ANIL
 from innerloop.algorithms.cavia import CAVIA
@@ -15,11 +16,12 @@ from innerloop.algorithms.maml import MAML
 from innerloop.algorithms.memoryless import Memoryless, Oracle
 from innerloop.algorithms.meta_policy_search import MetaPolicySearch
 from innerloop.algorithms.meta_sgd import MetaSGD
+from innerloop.algorithms.pearl import PEARL, PEARLLearner
 from innerloop.algorithms.ppo import PPO
 from innerloop.algorithms.promp import ProMP
 from innerloop.algorithms.reptile import Reptile, ReptileLearner
 from innerloop.algorithms.rl2 import RL2
-from innerloop.algorithms.sac import SAC, OffPolicy, SoftActorCritic
+from innerloop.algorithms.sac import SAC, SoftActorCritic
 from innerloop.algorithms.varibad import VariBAD, VariBADLearner
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "ERL2",
     "FOMAML",
     "MAML",
+    "PEARL",
     "PPO",
     "RL2",
     "SAC",
@@ -43,10 +46,12 @@ __all__ = [
     "OffPolicy",
     "OnPolicy",
     "Oracle",
+    "PEARLLearner",
     "ProMP",
     "Reptile",
     "ReptileLearner",
     "SoftActorCritic",
+    "SoftObjective",
     "TaskCritic",
     "TrustRegion",
     "VariBAD",

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int
 
 from innerloop._benchmark import Benchmark
 from innerloop._buffer import Replay, empty_replay
-from innerloop._env import Discrete, Env, EnvSpec, restart
+from innerloop._env import Discrete, Env, EnvSpec, blank_transition
 from innerloop._learner import Learner, apply_gradients, clipped_adam
 from innerloop._types import Key, Metrics, Transition, Trials
 from innerloop.agents import Belief
@@ -207,10 +207,7 @@ class VariBADLearner(Learner):
         policy = self.policy.init(policy_key)
         inference = self.make_inference(key=inference_key)
         trained = eqx.filter((policy.params.agent, inference), eqx.is_inexact_array)
-        action = jnp.zeros(self.spec.action.shape, self.spec.action.dtype)
-        timestep = restart(self.spec, jnp.zeros(self.spec.obs.shape, self.spec.obs.dtype))
-        step = Transition(timestep, action, timestep, jnp.zeros((), bool), None)
-        trial = jax.tree.map(lambda x: jnp.broadcast_to(x, (self.num_steps, *x.shape)), step)
+        trial = jax.tree.map(lambda x: jnp.broadcast_to(x, (self.num_steps, *x.shape)), blank_transition(self.spec))
         return VariBADState(policy, inference, self.optimizer.init(trained), empty_replay(trial, self.capacity))
 
     def agent(self, state: VariBADState) -> Belief:

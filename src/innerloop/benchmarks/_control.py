@@ -1,9 +1,12 @@
 """Small control: a point that walks, cart and pole."""
 
-from innerloop._benchmark import Benchmark, Reference, Rows
+import dataclasses
+from functools import partial
+
+from innerloop._benchmark import Benchmark, Reference, Rows, mean_return
 from innerloop._task import TaskDistribution
 from innerloop.envs.cartpole import CartPole, standard_cartpole
-from innerloop.envs.point import PointGoal, semicircle_goals, square_goals
+from innerloop.envs.point import PointGoal, minus_distance, semicircle_goals, square_goals
 from innerloop.references.generic import Random
 from innerloop.references.point import GoToGoal
 
@@ -31,6 +34,14 @@ def _point_env() -> Benchmark:
     return _point("point-env", PointGoal(show_distance=True), 4, goals, goals, "garage 2021.3, PointEnv")
 
 
+def _sparse_point() -> Benchmark:
+    train, test = semicircle_goals().split(0.8)
+    row = _point("sparse-point", PointGoal(20, radius=0.2), 20, train, test, "Rakelly et al. 2019, sparse point robot")
+    summary = "A point seeks a goal on a half circle that pays only near to it; training may use the distance."
+    halves = {"first_five": partial(mean_return, start=0, stop=5), "last_five": partial(mean_return, start=15, stop=20)}
+    return dataclasses.replace(row, summary=summary, shaped=minus_distance, metrics=halves)
+
+
 def _point_goal() -> Benchmark:
     train, test = semicircle_goals().split(0.8)
     return _point("point-goal", PointGoal(), 3, train, test, "this library")
@@ -53,4 +64,4 @@ def _cartpole() -> Benchmark:
 
 def rows() -> Rows:
     """The family's benchmarks by name."""
-    return {"point-env": _point_env, "point-goal": _point_goal, "cartpole": _cartpole}
+    return {"point-env": _point_env, "point-goal": _point_goal, "sparse-point": _sparse_point, "cartpole": _cartpole}

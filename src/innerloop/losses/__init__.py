@@ -12,7 +12,7 @@ from innerloop.losses._value import (
     value_error,
     weights,
 )
-from innerloop.losses._variational import bernoulli_log_prob, gaussian_kl, gaussian_log_prob
+from innerloop.losses._variational import bernoulli_log_prob, gaussian_kl, gaussian_log_prob, gaussian_product
 
 __all__ = [
     "SURROGATES",
@@ -27,6 +27,7 @@ __all__ = [
     "following_value",
     "gaussian_kl",
     "gaussian_log_prob",
+    "gaussian_product",
     "generalized_advantage",
     "kl_divergence",
     "linear_baseline",

@@ -1,7 +1,7 @@
 """What variational inference of a task needs: Gaussians with diagonal covariance, by mean and log-variance."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 
 def gaussian_kl(
@@ -25,3 +25,14 @@ def bernoulli_log_prob(logit: Float[Array, "..."], happened: Float[Array, "..."]
 def gaussian_log_prob(mean: Float[Array, "..."], x: Float[Array, "..."]) -> Float[Array, "..."]:
     """-½ (x - mean)²: the log-density with unit variance but for its constant."""
     return -0.5 * jnp.square(x - mean)
+
+
+def gaussian_product(
+    mean: Float[Array, "factor latent"], log_variance: Float[Array, "factor latent"], counts: Bool[Array, " factor"]
+) -> tuple[Float[Array, " latent"], Float[Array, " latent"]]:
+    """Σ 1/σ² and Σ μ/σ² over the factors that count: the natural parameters of their normalised product.
+
+    The product is N(Σ μ/σ² / Σ 1/σ², 1 / Σ 1/σ²); the order of factors does not matter (Rakelly et al. 2019, equation 3).
+    """
+    precision = jnp.exp(-log_variance) * counts.astype(jnp.float32)[:, None]
+    return precision.sum(axis=0), (precision * mean).sum(axis=0)
