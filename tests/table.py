@@ -9,6 +9,7 @@ import jax
 import optax
 
 from innerloop._agent import ActorCritic, Agent
+from innerloop._benchmark import Benchmark
 from innerloop._collect import Collector, JaxCollector, StreamCollector
 from innerloop._env import Box, Discrete, EnvSpec
 from innerloop._learner import Learner
@@ -50,6 +51,7 @@ from innerloop.algorithms.sac import SoftActorCritic
 from innerloop.algorithms.varibad import VariBAD
 from innerloop.benchmarks import benchmark
 from innerloop.envs.bandits import BernoulliBandit, uniform_bandits
+from innerloop.envs.probes import PROBES
 
 KEY = jax.random.key(0)
 SPECS = {
@@ -81,6 +83,12 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
     "gradient-head": lambda spec: gradient(FeedForward(spec, key=KEY, widths=(8,)), spec, adapted=("policy",)),
     "gradient-recurrent": lambda spec: gradient(Recurrent(spec, key=KEY, hidden_size=8), spec, steps_per_round=2),
 }
+
+
+def probe_row(name: str) -> Benchmark:
+    """A probe as a row, for methods that are built from one."""
+    probe = PROBES[name]
+    return Benchmark(name, "a probe", "ours", probe.env, probe.tasks, probe.tasks, probe.num_episodes)
 
 
 def soft(summary: Summary, spec: EnvSpec) -> Soft:

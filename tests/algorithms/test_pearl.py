@@ -15,6 +15,7 @@ from innerloop.agents import Posterior
 from innerloop.algorithms import PEARL, OffPolicy, PEARLLearner
 from innerloop.benchmarks import benchmark
 from innerloop.envs.probes import PROBES, ProbeTask
+from table import probe_row
 
 KEY = jax.random.key(0)
 ROW = benchmark("sparse-point")
@@ -34,7 +35,7 @@ def one_trial(trials: Trials) -> Transition:
     return jax.tree.map(lambda x: x[0].reshape(-1, *x.shape[4:]), steps)
 
 
-def test_the_posterior_is_the_normalised_product_of_its_factors() -> None:
+def test_the_posterior_is_the_normalised_product_of_prior_and_factors() -> None:
     agent, trials = played(SMALL.learner(ROW), ROW)
     steps = jax.tree.map(lambda x: x[:3], one_trial(trials))
     encoder: Any = agent.encoder
@@ -42,7 +43,7 @@ def test_the_posterior_is_the_normalised_product_of_its_factors() -> None:
     found = encoder.posterior(encoder.write(encoder.empty(), steps))
     grid = np.linspace(-30, 30, 200_001)
     for i in range(3):
-        log_density = sum(
+        log_density = -(grid**2) / 2 + sum(
             -((grid - m) ** 2) / (2 * v) for m, v in zip(mean[:, i], np.exp(log_variance[:, i]), strict=True)
         )
         density = np.exp(log_density - log_density.max())
@@ -123,16 +124,16 @@ def test_it_samples_an_arm_and_then_the_one_that_pays() -> None:
     """One pull tells all; what posterior sampling loses is half of the first one."""
     probe = PROBES["two-arms"]
     arms = Finite(ProbeTask(jnp.arange(2)))
-    row = replace(benchmark("bandit-n10-k5"), env=probe.env, train=arms, test=arms, num_episodes=probe.num_episodes)
+    row = replace(probe_row("two-arms"), train=arms)
     training = OffPolicy(
-        num_tasks=32, num_gradient_steps=20, batch_size=64, learning_rate=3e-3, initial_alpha=0.1, learn_alpha=False
+        num_tasks=32, num_gradient_steps=20, batch_size=64, learning_rate=3e-3, initial_alpha=0.3, learn_alpha=False
     )
-    learner = PEARL(latent_size=2, encoder_widths=(16,), tasks_per_step=8, kl_coef=0.001, training=training).learner(
+    learner = PEARL(latent_size=2, encoder_widths=(32,), tasks_per_step=8, kl_coef=0.001, training=training).learner(
         row
     )
     state, _ = train(KEY, learner, JaxCollector(row.env, arms, 32, row.num_episodes), 40)
     held_out = JaxCollector(row.env, arms, 512, row.num_episodes)
-    returns = evaluate(KEY, learner.agent(state), held_out).per_episode()
+    returns = evaluate(KEY, learner.agent(state), held_out, greedy=True).per_episode()
     assert float(returns.sum()) > probe.threshold
     assert abs(float(returns[0]) - 0.5) < 0.1
 

@@ -9,22 +9,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from innerloop import JaxCollector, train
+from innerloop import JaxCollector, evaluate, train
 from innerloop._env import Discrete, EnvSpec
 from innerloop._types import Transition
 from innerloop.agents import Belief
 from innerloop.algorithms import OnPolicy, VariBAD
 from innerloop.algorithms._sequences import as_sequences
-from innerloop.algorithms.varibad import Inference, RewardDecoder, StateDecoder, VariBADLearner
+from innerloop.algorithms.varibad import Inference, RewardDecoder, StateDecoder
 from innerloop.benchmarks import benchmark
-from innerloop.envs.gridnavi import GridTask
+from innerloop.envs.probes import PROBES
 from innerloop.losses import bernoulli_log_prob, gaussian_kl
+from table import probe_row
 
 KEY = jax.random.key(0)
 ROW = benchmark("gridnavi-cells")
 SPEC = ROW.env.spec
-NEAR = GridTask(jnp.asarray([0, 2]))
-"""The goal two steps up: cell 10."""
 SMALL = OnPolicy(num_updates=4, num_tasks=8, num_minibatches=2)
 
 
@@ -137,29 +136,22 @@ def test_settings_that_make_no_sense_are_refused() -> None:
         Belief(SPEC, key=KEY, latent_size=0)
 
 
-def test_beliefs_predict_rewards_that_are_still_to_come() -> None:
-    """After training on trials of random moves, whoever has been on the goal is sure of it, and of nothing before."""
-    settings = VariBAD(
-        reward_decoder="bernoulli",
-        per_state=True,
-        num_inference_steps=10,
-        inference_rate=5e-3,
-        training=OnPolicy(num_updates=60, num_tasks=64, learning_rate=0.0, num_epochs=1, num_minibatches=1),
-    )
-    learner = settings.learner(ROW)
-    assert isinstance(learner, VariBADLearner)
-    state, _ = train(KEY, learner, JaxCollector(ROW.env, ROW.train, 64, ROW.num_episodes), 60)
-    agent, decoder = learner.agent(state), state.inference.reward
-    told = jax.nn.sigmoid(decoder.head(decoder.net(agent.belief(agent.init(KEY)).mean)))
-    assert float(told.max()) < 0.3
-    memory, (state_then, timestep) = agent.init(KEY), ROW.env.reset(KEY, NEAR)
-    for action in jnp.asarray([1, 1, 0, 0]):
-        state_then, following = ROW.env.step(KEY, NEAR, state_then, action)
-        step = Transition(timestep, action, following, jnp.ones((), bool), None)
-        memory, timestep = agent.observe(KEY, memory, step), following
-    told = jax.nn.sigmoid(decoder.head(decoder.net(agent.belief(memory).mean)))
-    assert int(told.argmax()) == 10
-    assert float(told[10]) > 0.8
+def test_it_solves_a_probe_by_a_belief_that_tells_the_arms_apart() -> None:
+    """The policy sees the belief alone: without one that is true it stays at chance, 2.5."""
+    probe, row = PROBES["two-arms"], probe_row("two-arms")
+    training = OnPolicy(num_updates=60, num_tasks=128, num_minibatches=2, learning_rate=1e-2)
+    settings = VariBAD(latent_size=2, hidden_size=16, input_widths=(), policy_widths=(16,), training=training)
+    settings = replace(settings, kl_coef=1e-3, num_inference_steps=10, inference_rate=1e-2, inference_batch=32)
+    learner = settings.learner(row)
+    state, _ = train(KEY, learner, JaxCollector(row.env, row.train, 128, row.num_episodes), 60)
+    agent = learner.agent(state)
+    held_out = JaxCollector(row.env, row.test, 512, row.num_episodes)
+    assert float(evaluate(KEY, agent, held_out, greedy=True).per_episode().sum()) > probe.threshold
+    trials, _ = held_out.collect(KEY, agent, held_out.init(KEY, agent))
+    means = jax.vmap(agent.belief)(jax.tree.map(lambda x: x[:, -1], trials.memories)).mean
+    first, second = (means[trials.tasks.target == arm] for arm in (0, 1))
+    spread = float(jnp.linalg.norm(first.std(axis=0) + second.std(axis=0)))
+    assert float(jnp.linalg.norm(first.mean(axis=0) - second.mean(axis=0))) > 3 * spread
 
 
 def test_discrete_states_are_told_apart() -> None:

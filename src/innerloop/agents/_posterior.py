@@ -1,12 +1,12 @@
 """An agent that samples a task from its posterior for each episode, and acts as if it were that one."""
 
 import abc
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from innerloop._agent import ActExtras, Agent
 from innerloop._env import EnvSpec
@@ -23,7 +23,12 @@ MIN_LOG_VARIANCE, MAX_LOG_VARIANCE = -8.0, 8.0
 
 
 class ContextEncoder(eqx.Module):
-    """q(z | c): from the transitions of a trial to a Gaussian over task vectors. Without any: the standard normal."""
+    """q(z | c): from the transitions of a trial to a Gaussian over task vectors. Without any: the standard normal.
+
+    `in_order`: whether it matters in which order they happened.
+    """
+
+    in_order: eqx.AbstractClassVar[bool]
 
     @abc.abstractmethod
     def empty(self) -> Any:
@@ -47,8 +52,9 @@ class Factors(NamedTuple):
 
 class ProductOfGaussians(ContextEncoder):
     """Every transition (s, a, r, and s' if `next_obs`) is a Gaussian factor; their order does not matter (Rakelly et
-    al. 2019, section 4.1)."""
+    al. 2019, section 4.1). The prior is one more factor: transitions that say nothing leave it as it is."""
 
+    in_order: ClassVar[bool] = False
     net: MLP
     head: Linear
     spec: EnvSpec
@@ -81,7 +87,7 @@ class ProductOfGaussians(ContextEncoder):
         return mean, jnp.clip(raw, MIN_LOG_VARIANCE, MAX_LOG_VARIANCE)
 
     def posterior(self, context: Factors) -> Latent:
-        precision = jnp.where(context.precision > 0, context.precision, 1.0)
+        precision = 1.0 + context.precision
         return Latent(context.weighted / precision, -jnp.log(precision))
 
 
@@ -95,6 +101,7 @@ class RecurrentContext(NamedTuple):
 class RecurrentEncoder(ContextEncoder):
     """A recurrent net reads the transitions in the order in which they happened."""
 
+    in_order: ClassVar[bool] = True
     history: History
     head: Linear
     latent_size: int = eqx.field(static=True)
@@ -136,24 +143,26 @@ def draw(key: Key, latent: Latent) -> Float[Array, " latent"]:
 
 
 class PosteriorMemory(NamedTuple):
-    """What the trial has shown, and the task vector of the present episode."""
+    """What the trial has shown, the task vector of the present episode, and episodes played before it."""
 
     context: Any
     z: Float[Array, " latent"]
+    num_episodes: Int[Array, ""]
 
 
 class Posterior(Agent):
     """Posterior sampling (Rakelly et al. 2019, section 5): each episode pursues one task vector, drawn from what the
-    agent itself has experienced in this trial, at first from the prior."""
+    agent itself has experienced in this trial; in the first `num_prior_episodes`, from the prior."""
 
     encoder: ContextEncoder
     policy: SoftPolicy
     spec: EnvSpec
+    num_prior_episodes: int = eqx.field(static=True, default=1)
     episodes_per_adapt: int = eqx.field(static=True, default=1)
 
     def init(self, key: Key) -> PosteriorMemory:
         context = self.encoder.empty()
-        return PosteriorMemory(context, draw(key, self.encoder.posterior(context)))
+        return PosteriorMemory(context, draw(key, self.encoder.posterior(context)), jnp.zeros((), jnp.int32))
 
     def belief(self, memory: PosteriorMemory) -> Latent:
         """What the agent believes now."""
@@ -167,5 +176,7 @@ class Posterior(Agent):
 
     def adapt(self, key: Key, memory: PosteriorMemory, episodes: Transition) -> PosteriorMemory:
         played = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), episodes._replace(extras=None))
-        context = self.encoder.write(memory.context, played)
-        return PosteriorMemory(context, draw(key, self.encoder.posterior(context)))
+        context, num_episodes = self.encoder.write(memory.context, played), memory.num_episodes + 1
+        prior, posterior = (draw(key, self.encoder.posterior(x)) for x in (self.encoder.empty(), context))
+        z = jnp.where(num_episodes < self.num_prior_episodes, prior, posterior)
+        return PosteriorMemory(context, z, num_episodes)

@@ -69,10 +69,11 @@ class PEARLLearner(Learner):
         tasks: the training tasks if there are finitely many: what is played on one of them later joins what is known
             of it. None: every trial is on a task of its own.
         shaped: a denser reward that actor and critics are trained on; the encoder never sees it.
-        num_episodes: of a trial. The context of a gradient step is a random number of the first episodes of a new
-            trial, so that the encoder knows trials of every age.
-        num_contexts: newest trials on a task that contexts come from.
+        num_episodes: of a trial. num_contexts: newest trials on a task, from which the context of a gradient step
+            comes: as many of their steps as a random number of episodes has, at most `context_size`; if the order
+            matters, a random number of one's first episodes.
         num_slots: tasks that replay has room for, if `tasks` does not say. capacity: steps kept of each.
+        num_prior_episodes: first episodes of a trial whose z comes from the prior.
         tasks_per_step, batch_size: tasks of a gradient step, and steps of each of them.
     """
 
@@ -90,6 +91,8 @@ class PEARLLearner(Learner):
     num_gradient_steps: int = eqx.field(static=True, default=50)
     num_warmup: int = eqx.field(static=True, default=1)
     num_contexts: int = eqx.field(static=True, default=4)
+    context_size: int = eqx.field(static=True, default=256)
+    num_prior_episodes: int = eqx.field(static=True, default=1)
     kl_coef: float = eqx.field(static=True, default=0.1)
 
     def init(self, key: Key) -> PEARLState:
@@ -111,7 +114,7 @@ class PEARLLearner(Learner):
         )
 
     def agent(self, state: PEARLState) -> Posterior:
-        return Posterior(state.params.encoder, state.params.nets.policy, self.spec)
+        return Posterior(state.params.encoder, state.params.nets.policy, self.spec, self.num_prior_episodes)
 
     def update(self, key: Key, state: PEARLState, experience: Trials) -> tuple[PEARLState, Metrics]:
         state = self._keep(state, experience)
@@ -157,34 +160,49 @@ class PEARLLearner(Learner):
 
     def _learn(self, key: Key, state: PEARLState) -> tuple[PEARLState, Metrics]:
         """One gradient step."""
-        slots_key, context_key, episodes_key, steps_key, loss_key = jax.random.split(key, 5)
-        num_tasks = self.tasks_per_step
+        slots_key, context_key, steps_key, loss_key = jax.random.split(key, 4)
         known = jnp.where(state.replay.num_items > 0, 0.0, -jnp.inf)
-        slots = jax.random.categorical(slots_key, known, shape=(num_tasks,))
+        slots = jax.random.categorical(slots_key, known, shape=(self.tasks_per_step,))
 
-        def some(replay: TaskReplay, key: Key, num: int) -> Any:
-            return jax.vmap(replay.sample, in_axes=(0, 0, None))(jax.random.split(key, num_tasks), slots, num)
+        def keys(key: Key) -> Array:
+            return jax.random.split(key, self.tasks_per_step)
 
-        context = jax.tree.map(lambda x: x[:, 0], some(state.newest, context_key, 1))
-        num_seen = jax.random.randint(episodes_key, (num_tasks,), 1, self.num_episodes + 1)
-        shown = (jnp.arange(self.num_episodes)[None] < num_seen[:, None])[:, :, None]
-        context = context._replace(valid=context.valid & shown)
-        steps = some(state.replay, steps_key, self.batch_size)
+        pick = self._first_episodes if state.params.encoder.in_order else self._some_steps
+        context = jax.vmap(lambda key, slot: pick(key, state.newest, slot))(keys(context_key), slots)
+        steps = jax.vmap(lambda key, slot: state.replay.sample(key, slot, self.batch_size))(keys(steps_key), slots)
         loss = eqx.filter_grad(self._loss, has_aux=True)
         gradients, told = loss(state.params, loss_key, state.slow, context, steps)
         params, opt_state = apply_gradients(self.optimizer, gradients, state.opt_state, state.params)
         slow = follow(state.slow, params.nets, self.objective.rate)
         return state._replace(params=params, slow=slow, opt_state=opt_state), told
 
+    def _some_steps(self, key: Key, newest: TaskReplay, slot: Int[Array, ""]) -> Transition:
+        """Of the newest trials on a task, each drawn uniformly; as many as a random number of episodes has."""
+        trial_key, step_key, number_key = jax.random.split(key, 3)
+        per_trial = self.num_episodes * self.spec.max_steps
+        size = min(self.context_size, per_trial)
+        trials = jax.random.randint(trial_key, (size,), 0, jnp.maximum(newest.num_items[slot], 1))
+        steps = jax.random.randint(step_key, (size,), 0, per_trial)
+        number = self.spec.max_steps * jax.random.randint(number_key, (), 1, self.num_episodes + 1)
+        drawn = jax.tree.map(lambda x: x.reshape(*x.shape[:2], -1, *x.shape[4:])[slot, trials, steps], newest.items)
+        return drawn._replace(valid=drawn.valid & (jnp.arange(size) < number))
+
+    def _first_episodes(self, key: Key, newest: TaskReplay, slot: Int[Array, ""]) -> Transition:
+        """A random number of those of one of the newest trials."""
+        trial_key, number_key = jax.random.split(key)
+        trial = jax.tree.map(lambda x: x[0], newest.sample(trial_key, slot, 1))
+        number = jax.random.randint(number_key, (), 1, self.num_episodes + 1)
+        shown = jnp.arange(self.num_episodes) < number
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), trial._replace(valid=trial.valid & shown[:, None]))
+
     def _loss(
         self, params: Params, key: Key, slow: SoftNets, context: Transition, steps: Step
     ) -> tuple[Float[Array, ""], Metrics]:
-        """Of `context` `[task episode time]` and `steps` `[task step]`."""
+        """Of `context` `[task time]` and `steps` `[task step]`."""
         draw_key, loss_key = jax.random.split(key)
 
         def infer(transitions: Transition) -> Latent:
-            flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), transitions)
-            return params.encoder.posterior(params.encoder.write(params.encoder.empty(), flat))
+            return params.encoder.posterior(params.encoder.write(params.encoder.empty(), transitions))
 
         latent = jax.vmap(infer)(context)
         z = jax.vmap(draw)(jax.random.split(draw_key, self.tasks_per_step), latent)
@@ -217,10 +235,14 @@ class PEARL:
     """Show the product encoder where a step led, too: for tasks that differ in dynamics."""
     kl_coef: float = 0.1
     """Weight of the KL of the posterior to the standard normal."""
+    num_prior_episodes: int = 1
+    """First episodes of a trial whose task vector comes from the prior, whatever has been seen."""
     tasks_per_step: int = 16
     """Tasks of a gradient step, among which its `batch_size` steps are shared out."""
     num_contexts: int = 4
     """Newest trials on a task that contexts come from."""
+    context_size: int = 256
+    """Most steps of theirs in a context (if order does not matter)."""
     num_slots: int = 256
     """Trials that replay holds if training tasks never come again; otherwise each task has its place."""
     shaped: bool = True
@@ -265,5 +287,7 @@ class PEARL:
             training.num_gradient_steps,
             training.num_warmup,
             self.num_contexts,
+            self.context_size,
+            self.num_prior_episodes,
             self.kl_coef,
         )
