@@ -65,6 +65,15 @@ def test_temperature_rises_where_the_entropy_is_too_low() -> None:
     assert float(slope(jnp.asarray(0.0), 0.1)) < 0 < float(slope(jnp.asarray(0.0), 0.9))
 
 
+def test_a_scheduled_temperature_falls_by_the_same_factor_in_every_update() -> None:
+    objective = SoftObjective(BOX, (4,), initial_alpha=0.1, learn_alpha=False, final_alpha=0.001, num_updates=4)
+    nets = objective.init(KEY, 3)
+    found = [float(jnp.exp(objective.cooled(nets, jnp.asarray(count)).log_alpha)) for count in (0, 1, 2, 4, 9)]
+    np.testing.assert_allclose(found, [0.1, 0.1**1.5, 0.01, 0.001, 0.001], rtol=1e-4)
+    with pytest.raises(ValueError, match=r"final_alpha=0.1: a learned temperature"):
+        SoftObjective(BOX, final_alpha=0.1)
+
+
 SPEC = EnvSpec(Discrete(9), Discrete(2), max_steps=2)
 
 

@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from innerloop._benchmark import Benchmark
 from innerloop._env import Discrete, Space
@@ -145,7 +145,8 @@ class SoftObjective(eqx.Module):
     Args:
         space: of actions. widths: hidden layers of policy and critics. gamma: discount for each step. rate: how far
             slow copies move in a gradient step. initial_alpha, learn_alpha: the temperature, and whether it is
-            adjusted until the policy has the target entropy.
+            adjusted until the policy has the target entropy. final_alpha: the temperature at the end of `num_updates`
+            updates, its logarithm linear in between; None: it stays.
     """
 
     space: Space
@@ -154,10 +155,26 @@ class SoftObjective(eqx.Module):
     rate: float = eqx.field(static=True, default=0.005)
     initial_alpha: float = eqx.field(static=True, default=1.0)
     learn_alpha: bool = eqx.field(static=True, default=True)
+    final_alpha: float | None = eqx.field(static=True, default=None)
+    num_updates: int = eqx.field(static=True, default=1)
 
     def __check_init__(self) -> None:
-        if self.initial_alpha <= 0:
-            raise ValueError(f"initial_alpha={self.initial_alpha}: must be positive.")
+        for name in ("initial_alpha", "final_alpha"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"{name}={value}: must be positive.")
+        if self.learn_alpha and self.final_alpha is not None:
+            raise ValueError(
+                f"final_alpha={self.final_alpha}: a learned temperature has no schedule; learn_alpha=False."
+            )
+
+    def cooled(self, nets: SoftNets, count: Int[Array, ""]) -> SoftNets:
+        """With the temperature of update `count`, if it has a schedule."""
+        if self.final_alpha is None:
+            return nets
+        share = jnp.minimum(count.astype(jnp.float32) / self.num_updates, 1.0)
+        log_alpha = (1.0 - share) * math.log(self.initial_alpha) + share * math.log(self.final_alpha)
+        return eqx.tree_at(lambda nets: nets.log_alpha, nets, log_alpha)
 
     def init(self, key: Key, num_features: int) -> SoftNets:
         """Fresh nets."""
@@ -231,6 +248,8 @@ class OffPolicy:
     """Temperature at the start."""
     learn_alpha: bool = True
     """Adjust the temperature until the policy has the target entropy."""
+    final_alpha: float | None = None
+    """Temperature at the end of training, if it is not learned; none: that of the start."""
     widths: tuple[int, ...] = (128, 128)
     """Hidden layers of policy and critics."""
 
@@ -249,4 +268,13 @@ class OffPolicy:
 
     def objective(self, space: Space) -> "SoftObjective":
         """What is minimised, for actions of a space."""
-        return SoftObjective(space, self.widths, self.gamma, self.target_rate, self.initial_alpha, self.learn_alpha)
+        return SoftObjective(
+            space,
+            self.widths,
+            self.gamma,
+            self.target_rate,
+            self.initial_alpha,
+            self.learn_alpha,
+            self.final_alpha,
+            self.num_updates,
+        )

@@ -119,6 +119,8 @@ class PEARLLearner(Learner):
     def update(self, key: Key, state: PEARLState, experience: Trials) -> tuple[PEARLState, Metrics]:
         state = self._keep(state, experience)
         state = state._replace(num_updates=state.num_updates + 1)
+        nets = self.objective.cooled(state.params.nets, state.num_updates)
+        state = state._replace(params=state.params._replace(nets=nets))
 
         def step(state: PEARLState, key: Key) -> tuple[PEARLState, Metrics]:
             return self._learn(key, state)

@@ -112,6 +112,8 @@ class SAC(Learner):
         windows = self._windows(cut_key, self.agent(state), experience)
         replay = state.replay.insert(windows, keep=windows.transitions.valid.any(axis=1))
         state = state._replace(replay=replay, num_updates=state.num_updates + 1)
+        nets = self.objective.cooled(state.params.nets, state.num_updates)
+        state = state._replace(params=state.params._replace(nets=nets))
 
         def step(state: SACState, key: Key) -> tuple[SACState, Metrics]:
             return self._step(key, state)
