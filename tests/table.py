@@ -48,7 +48,7 @@ from innerloop.algorithms.promp import ProMP
 from innerloop.algorithms.reptile import Reptile
 from innerloop.algorithms.rl2 import RL2
 from innerloop.algorithms.sac import SoftActorCritic
-from innerloop.algorithms.varibad import VariBAD
+from innerloop.algorithms.varibad import BeliefSettings, VariBAD
 from innerloop.benchmarks import benchmark
 from innerloop.envs.bandits import BernoulliBandit, uniform_bandits
 from innerloop.envs.probes import PROBES
@@ -152,7 +152,8 @@ def meta(settings: Any, name: str = "bandit-n10-k5", per_round: int = 4, **train
     return settings.learner(row), JaxCollector(settings.env(row), row.train, 8, num_rounds, per_round)
 
 
-VARIBAD = VariBAD(hidden_size=8, input_widths=(8,), state_coef=1.0, inference_batch=8, capacity=32)
+BELIEFS = BeliefSettings(hidden_size=8, input_widths=(8,), state_coef=1.0, inference_batch=8, capacity=32)
+ALL_TERMS = replace(BELIEFS, rl_gradient=True, belief_input="sample", kl_to="standard", num_elbo_terms=None)
 PEARL_SMALL = PEARL(latent_size=3, encoder_widths=(8,), tasks_per_step=4, num_slots=16)
 FEW_STEPS = replace(SMALL_SOFT, capacity=500)
 ADAM = optax.adam(1e-2)
@@ -185,10 +186,8 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "promp": lambda: meta(ProMP(), inner_adaptation_steps=2),
     "meta-policy-search": lambda: meta(MetaPolicySearch()),
     "fine-tuning": lambda: meta(FineTuning()),
-    "varibad": lambda: method(VARIBAD),
-    "varibad-all": lambda: method(
-        replace(VARIBAD, rl_gradient=True, belief_input="sample", kl_to="standard", num_elbo_terms=None)
-    ),
+    "varibad": lambda: method(VariBAD(BELIEFS)),
+    "varibad-all": lambda: method(VariBAD(ALL_TERMS)),
     "sac": lambda: method(SoftActorCritic(), training=SMALL_SOFT),
     "sac-recurrent": lambda: method(
         SoftActorCritic(memory="gru", hidden_size=8), training=replace(SMALL_SOFT, window=10, burn_in=2)

@@ -13,7 +13,7 @@ from innerloop import JaxCollector, evaluate, train
 from innerloop._env import Discrete, EnvSpec
 from innerloop._types import Transition
 from innerloop.agents import Belief
-from innerloop.algorithms import OnPolicy, VariBAD
+from innerloop.algorithms import BeliefSettings, OnPolicy, VariBAD
 from innerloop.algorithms._sequences import as_sequences
 from innerloop.algorithms.varibad import Inference, RewardDecoder, StateDecoder
 from innerloop.benchmarks import benchmark
@@ -98,7 +98,7 @@ def inference_leaves(agent: Belief) -> list[Any]:
 
 @pytest.mark.parametrize("rl_gradient", [False, True])
 def test_the_policy_trains_inference_only_if_told(rl_gradient: bool) -> None:
-    settings = VariBAD(hidden_size=8, rl_gradient=rl_gradient, training=SMALL)
+    settings = VariBAD(BeliefSettings(hidden_size=8, rl_gradient=rl_gradient), SMALL)
     learner = settings.learner(ROW)
     policy = learner.policy
     collector = JaxCollector(ROW.env, ROW.train, 8, ROW.num_episodes)
@@ -110,7 +110,7 @@ def test_the_policy_trains_inference_only_if_told(rl_gradient: bool) -> None:
 
 
 def test_the_bound_trains_inference_and_decoders_only() -> None:
-    learner = VariBAD(hidden_size=8, state_coef=1.0, training=SMALL).learner(ROW)
+    learner = VariBAD(BeliefSettings(hidden_size=8, state_coef=1.0), SMALL).learner(ROW)
     collector = JaxCollector(ROW.env, ROW.train, 8, ROW.num_episodes)
     state = learner.init(KEY)
     experience, _ = collector.collect(KEY, learner.agent(state), collector.init(KEY, learner.agent(state)))
@@ -140,9 +140,9 @@ def test_it_solves_a_probe_by_a_belief_that_tells_the_arms_apart() -> None:
     """The policy sees the belief alone: without one that is true it stays at chance, 2.5."""
     probe, row = PROBES["two-arms"], probe_row("two-arms")
     training = OnPolicy(num_updates=60, num_tasks=128, num_minibatches=2, learning_rate=1e-2)
-    settings = VariBAD(latent_size=2, hidden_size=16, input_widths=(), policy_widths=(16,), training=training)
-    settings = replace(settings, kl_coef=1e-3, num_inference_steps=10, inference_rate=1e-2, inference_batch=32)
-    learner = settings.learner(row)
+    belief = BeliefSettings(latent_size=2, hidden_size=16, input_widths=(), policy_widths=(16,), kl_coef=1e-3)
+    belief = replace(belief, num_inference_steps=10, inference_rate=1e-2, inference_batch=32)
+    learner = VariBAD(belief, training).learner(row)
     state, _ = train(KEY, learner, JaxCollector(row.env, row.train, 128, row.num_episodes), 60)
     agent = learner.agent(state)
     held_out = JaxCollector(row.env, row.test, 512, row.num_episodes)

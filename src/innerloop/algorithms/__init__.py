@@ -22,7 +22,7 @@ from innerloop.algorithms.promp import ProMP
 from innerloop.algorithms.reptile import Reptile, ReptileLearner
 from innerloop.algorithms.rl2 import RL2
 from innerloop.algorithms.sac import SAC, SoftActorCritic
-from innerloop.algorithms.varibad import VariBAD, VariBADLearner
+from innerloop.algorithms.varibad import BeliefSettings, VariBAD, VariBADLearner
 
 __all__ = [
     "ANIL",
@@ -35,6 +35,7 @@ __all__ = [
     "PPO",
     "RL2",
     "SAC",
+    "BeliefSettings",
     "FineTuning",
     "InnerLoop",
     "Memoryless",

@@ -219,8 +219,14 @@ class VariBADLearner(Learner):
         return agent
 
     def update(self, key: Key, state: VariBADState, experience: Trials) -> tuple[VariBADState, Metrics]:
+        return self.learn(key, state, experience, experience)
+
+    def learn(
+        self, key: Key, state: VariBADState, experience: Trials, for_policy: Trials
+    ) -> tuple[VariBADState, Metrics]:
+        """An update whose policy is trained on other rewards than those that beliefs must predict."""
         policy_key, infer_key = jax.random.split(key)
-        policy, metrics = self.policy.update(policy_key, state.policy, experience)
+        policy, metrics = self.policy.update(policy_key, state.policy, for_policy)
         played = as_sequences(experience).transitions._replace(extras=None)
         state = state._replace(policy=policy, replay=state.replay.insert(played))
 
@@ -251,8 +257,8 @@ class VariBADLearner(Learner):
 
 
 @dataclass(frozen=True)
-class VariBAD:
-    """Act on a belief over tasks, which is learned by predicting the rewards of whole trials."""
+class BeliefSettings:
+    """The agent that keeps a belief, and how it learns to predict."""
 
     latent_size: int = 5
     """Dimensions of the task vector."""
@@ -294,19 +300,11 @@ class VariBAD:
     """Adam's step size for them at the start; 0 at the end, linear in between."""
     capacity: int = 10_000
     """Trials that are kept for replay."""
-    training: OnPolicy = field(default_factory=OnPolicy)
-    """PPO and the budget."""
 
-    def env(self, benchmark: Benchmark) -> Env:
-        """What the agent plays."""
-        return benchmark.env
-
-    def learner(self, benchmark: Benchmark) -> VariBADLearner:
-        """The learner for a benchmark."""
-        if self.training.stream_steps is not None:
-            raise ValueError(
-                f"stream_steps={self.training.stream_steps}: beliefs are learned on whole trials; drop it."
-            )
+    def learner(self, benchmark: Benchmark, training: OnPolicy) -> VariBADLearner:
+        """PPO with these beliefs."""
+        if training.stream_steps is not None:
+            raise ValueError(f"stream_steps={training.stream_steps}: beliefs are learned on whole trials; drop it.")
         if self.kl_to not in ("previous", "standard"):
             raise ValueError(f"kl_to={self.kl_to!r}: choose previous or standard.")
         spec = benchmark.env.spec
@@ -321,9 +319,9 @@ class VariBAD:
             belief_input=self.belief_input,
             rl_gradient=self.rl_gradient,
         )
-        num_steps = self.training.num_updates * self.num_inference_steps
+        num_steps = training.num_updates * self.num_inference_steps
         return VariBADLearner(
-            self.training.learner(make_agent),
+            training.learner(make_agent),
             self._inference(spec),
             clipped_adam(self.inference_rate, 0.0, num_steps, 10.0),
             spec,
@@ -358,3 +356,21 @@ class VariBAD:
             )
 
         return make
+
+
+@dataclass(frozen=True)
+class VariBAD:
+    """Act on a belief over tasks, which is learned by predicting the rewards of whole trials."""
+
+    belief: BeliefSettings = field(default_factory=BeliefSettings)
+    """The belief and how it is learned."""
+    training: OnPolicy = field(default_factory=OnPolicy)
+    """PPO and the budget."""
+
+    def env(self, benchmark: Benchmark) -> Env:
+        """What the agent plays."""
+        return benchmark.env
+
+    def learner(self, benchmark: Benchmark) -> VariBADLearner:
+        """The learner for a benchmark."""
+        return self.belief.learner(benchmark, self.training)
