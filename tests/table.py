@@ -38,6 +38,7 @@ from innerloop.algorithms.cavia import CAVIA
 from innerloop.algorithms.e_maml import EMAML
 from innerloop.algorithms.fine_tuning import FineTuning
 from innerloop.algorithms.fomaml import FOMAML
+from innerloop.algorithms.hyperx import HyperX
 from innerloop.algorithms.maml import MAML
 from innerloop.algorithms.memoryless import Memoryless, Oracle
 from innerloop.algorithms.meta_policy_search import MetaPolicySearch
@@ -188,6 +189,7 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "fine-tuning": lambda: meta(FineTuning()),
     "varibad": lambda: method(VariBAD(BELIEFS)),
     "varibad-all": lambda: method(VariBAD(ALL_TERMS)),
+    "hyperx": lambda: method(HyperX(belief=BELIEFS)),
     "sac": lambda: method(SoftActorCritic(), training=SMALL_SOFT),
     "sac-recurrent": lambda: method(
         SoftActorCritic(memory="gru", hidden_size=8), training=replace(SMALL_SOFT, window=10, burn_in=2)

@@ -12,6 +12,7 @@ from innerloop.algorithms.e_maml import EMAML
 from innerloop.algorithms.e_rl2 import ERL2
 from innerloop.algorithms.fine_tuning import FineTuning
 from innerloop.algorithms.fomaml import FOMAML
+from innerloop.algorithms.hyperx import HyperX, HyperXLearner
 from innerloop.algorithms.maml import MAML
 from innerloop.algorithms.memoryless import Memoryless, Oracle
 from innerloop.algorithms.meta_policy_search import MetaPolicySearch
@@ -37,6 +38,8 @@ __all__ = [
     "SAC",
     "BeliefSettings",
     "FineTuning",
+    "HyperX",
+    "HyperXLearner",
     "InnerLoop",
     "Memoryless",
     "MetaGradient",

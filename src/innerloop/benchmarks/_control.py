@@ -3,8 +3,10 @@
 import dataclasses
 from functools import partial
 
+import jax
+
 from innerloop._benchmark import Benchmark, Reference, Rows, mean_return
-from innerloop._task import TaskDistribution
+from innerloop._task import Finite, TaskDistribution, sample_tasks
 from innerloop.envs.cartpole import CartPole, standard_cartpole
 from innerloop.envs.point import PointGoal, minus_distance, semicircle_goals, square_goals
 from innerloop.references.generic import Random
@@ -32,6 +34,12 @@ def _point(
 def _point_env() -> Benchmark:
     goals = square_goals()
     return _point("point-env", PointGoal(show_distance=True), 4, goals, goals, "garage 2021.3, PointEnv")
+
+
+def _point_robot() -> Benchmark:
+    goals = Finite(sample_tasks(square_goals(1.0), jax.random.key(0), 100))
+    row = _point("point-robot", PointGoal(20, start=1.0), 3, *goals.split(0.8), "Rakelly et al. 2019, point robot")
+    return dataclasses.replace(row, summary="A point starts anywhere and walks to one of 100 goals; the reward tells.")
 
 
 def _sparse_point() -> Benchmark:
@@ -64,4 +72,10 @@ def _cartpole() -> Benchmark:
 
 def rows() -> Rows:
     """The family's benchmarks by name."""
-    return {"point-env": _point_env, "point-goal": _point_goal, "sparse-point": _sparse_point, "cartpole": _cartpole}
+    return {
+        "point-env": _point_env,
+        "point-goal": _point_goal,
+        "point-robot": _point_robot,
+        "sparse-point": _sparse_point,
+        "cartpole": _cartpole,
+    }

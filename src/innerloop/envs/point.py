@@ -30,7 +30,8 @@ class PointState(NamedTuple):
 
 
 class PointGoal(Env):
-    """Starts at the origin; the reward is minus the distance to the goal after the step.
+    """Starts at the origin, or uniformly on the square of half width `start`; the reward is minus the distance to the
+    goal after the step.
 
     The action, clipped to 0.1 on each axis, is added to the position, which stays within 5 of the origin on each axis.
     No goal ends the episode: it is truncated after `max_steps`. The observation is the position or, with
@@ -42,11 +43,17 @@ class PointGoal(Env):
     spec: EnvSpec
     show_distance: bool = eqx.field(static=True)
     radius: float | None = eqx.field(static=True)
+    start: float = eqx.field(static=True)
 
-    def __init__(self, max_steps: int = 100, show_distance: bool = False, radius: float | None = None):
+    def __init__(
+        self, max_steps: int = 100, show_distance: bool = False, radius: float | None = None, start: float = 0.0
+    ):
         if radius is not None and radius <= 0:
             raise ValueError(f"PointGoal(radius={radius}): must be positive.")
+        if not 0 <= start <= ARENA:
+            raise ValueError(f"PointGoal(start={start}): must be between 0 and {ARENA}.")
         self.radius = radius
+        self.start = start
         self.spec = EnvSpec(Box((3 if show_distance else 2,)), Box((2,), -MAX_STEP, MAX_STEP), max_steps)
         self.show_distance = show_distance
 
@@ -54,7 +61,7 @@ class PointGoal(Env):
         return jnp.append(position, distance) if self.show_distance else position
 
     def reset(self, key: Key, task: PointTask) -> tuple[PointState, TimeStep]:
-        position = jnp.zeros((2,))
+        position = jax.random.uniform(key, (2,), minval=-self.start, maxval=self.start)
         state = PointState(position, jnp.zeros((), jnp.int32))
         return state, restart(self.spec, self._show(position, _length(position - task.goal)))
 
