@@ -38,7 +38,8 @@ def _point_env() -> Benchmark:
 
 def _point_robot() -> Benchmark:
     goals = Finite(sample_tasks(square_goals(1.0), jax.random.key(0), 100))
-    row = _point("point-robot", PointGoal(20, start=1.0), 3, *goals.split(0.8), "Rakelly et al. 2019, point robot")
+    train, test = goals.split(0.8)
+    row = _point("point-robot", PointGoal(20, start=1.0), 3, train, test, "Rakelly et al. 2019, point robot")
     return dataclasses.replace(row, summary="A point starts anywhere and walks to one of 100 goals; the reward tells.")
 
 
