@@ -187,9 +187,9 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "promp": lambda: meta(ProMP(), inner_adaptation_steps=2),
     "meta-policy-search": lambda: meta(MetaPolicySearch()),
     "fine-tuning": lambda: meta(FineTuning()),
-    "varibad": lambda: method(VariBAD(BELIEFS)),
-    "varibad-all": lambda: method(VariBAD(ALL_TERMS)),
-    "hyperx": lambda: method(HyperX(belief=BELIEFS)),
+    "varibad": lambda: method(VariBAD(BELIEFS), "gridnavi-cells"),
+    "varibad-all": lambda: method(VariBAD(ALL_TERMS), "gridnavi-cells"),
+    "hyperx": lambda: method(HyperX(belief=BELIEFS), "gridnavi-cells"),
     "sac": lambda: method(SoftActorCritic(), training=SMALL_SOFT),
     "sac-recurrent": lambda: method(
         SoftActorCritic(memory="gru", hidden_size=8), training=replace(SMALL_SOFT, window=10, burn_in=2)

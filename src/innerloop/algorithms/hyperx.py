@@ -51,10 +51,10 @@ class Distillation(eqx.Module):
 
 
 class HyperXParams(NamedTuple):
-    """What is trained: VariBAD's parameters, and the nets that tell the new from the known."""
+    """What is trained: VariBAD's parameters, and the net that learns what was seen."""
 
     varibad: tuple[object, Inference]
-    distillation: Distillation
+    seen: tuple[MLP, Linear]
 
 
 class HyperXState(NamedTuple):
@@ -69,7 +69,7 @@ class HyperXState(NamedTuple):
     @property
     def params(self) -> HyperXParams:
         """All that is trained."""
-        return HyperXParams(self.varibad.params, self.distillation)
+        return HyperXParams(self.varibad.params, self.distillation.learned)
 
 
 class HyperXLearner(Learner):
