@@ -19,6 +19,7 @@ from innerloop.algorithms.anil import ANIL
 from innerloop.algorithms.cavia import CAVIA
 from innerloop.algorithms.e_maml import EMAML
 from innerloop.algorithms.e_rl2 import ERL2
+from innerloop.algorithms.epopt import EPOpt
 from innerloop.algorithms.fine_tuning import FineTuning
 from innerloop.algorithms.fomaml import FOMAML
 from innerloop.algorithms.maml import MAML
@@ -54,6 +55,7 @@ METHODS: Mapping[str, type[Any]] = {
     "rl2": RL2,
     "e-rl2": ERL2,
     "memoryless": Memoryless,
+    "epopt": EPOpt,
     "oracle": Oracle,
     "maml": MAML,
     "fomaml": FOMAML,
