@@ -231,6 +231,27 @@ def _corners(method: type[Any], surrogate: SurrogateName = "plain", **training: 
     return method(inner=InnerLoop(surrogate=surrogate, gae_lambda=0.9), training=MetaTraining(**(budget | training)))
 
 
+def _ensemble(**training: Any) -> OnPolicy:
+    """The outer loop on the ensemble of poles; the same for all methods, so that they can be compared."""
+    shared: dict[str, Any] = {
+        "num_updates": 60,
+        "num_tasks": 240,
+        "learning_rate": 3e-3,
+        "gae_lambda": 0.95,
+        "value_lambda": 0.95,
+        "num_epochs": 8,
+        "max_grad_norm": 0.5,
+        "across_episodes": False,
+    }
+    return OnPolicy(**(shared | training))
+
+
+ENSEMBLE_ROW: dict[str, Any] = {
+    "source": "Rajeswaran et al. 2017 draw curves on MuJoCo models; the best return is 200",
+    "num_test_tasks": 2000,
+}
+
+
 for row in (
     Recipe(
         id="sine-maml",
@@ -542,6 +563,34 @@ for row in (
         ),
         bar=500.0,
         num_test_tasks=128,
+    ),
+    Recipe(
+        id="epopt",
+        method="epopt",
+        benchmark="cartpole-ensemble",
+        settings=EPOpt(training=_ensemble()),
+        **ENSEMBLE_ROW,
+    ),
+    Recipe(
+        id="epopt-randomised",
+        method="memoryless",
+        benchmark="cartpole-ensemble",
+        settings=Memoryless(training=_ensemble()),
+        **ENSEMBLE_ROW,
+    ),
+    Recipe(
+        id="epopt-single",
+        method="memoryless",
+        benchmark="cartpole-ensemble-single",
+        settings=Memoryless(training=_ensemble()),
+        **ENSEMBLE_ROW,
+    ),
+    Recipe(
+        id="epopt-rl2",
+        method="rl2",
+        benchmark="cartpole-ensemble",
+        settings=RL2(training=_ensemble(num_epochs=4)),
+        **ENSEMBLE_ROW,
     ),
 ):
     add(row)

@@ -25,7 +25,8 @@ KEY = jax.random.key(0)
 
 
 @pytest.mark.parametrize(
-    ("num_episodes", "epsilon", "expected"), [(240, 0.1, 24), (7, 0.5, 4), (10, 0.01, 1), (8, 1.0, 8), (9, 1 / 3, 3)]
+    ("num_episodes", "epsilon", "expected"),
+    [(240, 0.1, 24), (100, 0.15, 15), (7, 0.5, 4), (10, 0.01, 1), (8, 1.0, 8), (9, 1 / 3, 3)],
 )
 def test_selected_are_the_lowest_returns_and_no_more_than_asked(
     num_episodes: int, epsilon: float, expected: int

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
+from innerloop._agent import ActorCritic
 from innerloop._benchmark import Benchmark
 from innerloop._env import Env
 from innerloop._learner import Learner, scheduled
@@ -24,7 +25,7 @@ from innerloop.algorithms.ppo import PPO, OnPolicyState
 def worst(returns: Float[Array, "*shape"], epsilon: Array | float) -> Bool[Array, "*shape"]:
     """Which of n entries are the ⌈ε n⌉ lowest; of equal ones, those that come first."""
     flat = returns.reshape(-1)
-    # ε is a float32: .1 of 240 must not become 25.
+    # ε is a float32: .15 of 100 must not become 16.
     wanted = jnp.ceil(epsilon * flat.size - 1e-3)
     rank = jnp.argsort(jnp.argsort(flat))
     return (rank.astype(jnp.float32) < wanted).reshape(returns.shape)
@@ -43,7 +44,7 @@ class WorstCase(Learner):
     def init(self, key: Key) -> OnPolicyState:
         return self.ppo.init(key)
 
-    def agent(self, state: OnPolicyState) -> FeedForward:
+    def agent(self, state: OnPolicyState) -> ActorCritic:
         return self.ppo.agent(state)
 
     def update(self, key: Key, state: OnPolicyState, experience: Trials) -> tuple[OnPolicyState, Metrics]:
