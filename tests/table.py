@@ -36,6 +36,7 @@ from innerloop.algorithms.a2c import a2c
 from innerloop.algorithms.anil import ANIL
 from innerloop.algorithms.cavia import CAVIA
 from innerloop.algorithms.e_maml import EMAML
+from innerloop.algorithms.epopt import EPOpt
 from innerloop.algorithms.fine_tuning import FineTuning
 from innerloop.algorithms.fomaml import FOMAML
 from innerloop.algorithms.hyperx import HyperX
@@ -198,5 +199,6 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "pearl-finite": lambda: method(replace(PEARL_SMALL, next_obs=True), "gridnavi", FEW_STEPS),
     "pearl-recurrent": lambda: method(replace(PEARL_SMALL, encoder="gru"), training=SMALL_SOFT),
     "memoryless": lambda: method(Memoryless(widths=(8,))),
+    "epopt": lambda: method(EPOpt(epsilon=0.5, widths=(8,)), training=replace(SMALL, across_episodes=False)),
     "oracle": lambda: method(Oracle(widths=(8,))),
 }

@@ -19,6 +19,7 @@ from innerloop.algorithms.anil import ANIL
 from innerloop.algorithms.cavia import CAVIA
 from innerloop.algorithms.e_maml import EMAML
 from innerloop.algorithms.e_rl2 import ERL2
+from innerloop.algorithms.epopt import EPOpt
 from innerloop.algorithms.fine_tuning import FineTuning
 from innerloop.algorithms.fomaml import FOMAML
 from innerloop.algorithms.hyperx import HyperX
@@ -55,6 +56,7 @@ METHODS: Mapping[str, type[Any]] = {
     "rl2": RL2,
     "e-rl2": ERL2,
     "memoryless": Memoryless,
+    "epopt": EPOpt,
     "oracle": Oracle,
     "maml": MAML,
     "fomaml": FOMAML,
@@ -229,6 +231,27 @@ def _corners(method: type[Any], surrogate: SurrogateName = "plain", **training: 
         "final_learning_rate": 1e-3,
     }
     return method(inner=InnerLoop(surrogate=surrogate, gae_lambda=0.9), training=MetaTraining(**(budget | training)))
+
+
+def _ensemble(**training: Any) -> OnPolicy:
+    """The outer loop on the ensemble of poles; the same for all methods, so that they can be compared."""
+    shared: dict[str, Any] = {
+        "num_updates": 60,
+        "num_tasks": 240,
+        "learning_rate": 3e-3,
+        "gae_lambda": 0.95,
+        "value_lambda": 0.95,
+        "num_epochs": 8,
+        "max_grad_norm": 0.5,
+        "across_episodes": False,
+    }
+    return OnPolicy(**(shared | training))
+
+
+ENSEMBLE_ROW: dict[str, Any] = {
+    "source": "Rajeswaran et al. 2017 draw curves on MuJoCo models; the best return is 200",
+    "num_test_tasks": 2000,
+}
 
 
 for row in (
@@ -585,6 +608,34 @@ for row in (
         ),
         bar=500.0,
         num_test_tasks=128,
+    ),
+    Recipe(
+        id="epopt",
+        method="epopt",
+        benchmark="cartpole-ensemble",
+        settings=EPOpt(training=_ensemble()),
+        **ENSEMBLE_ROW,
+    ),
+    Recipe(
+        id="epopt-randomised",
+        method="memoryless",
+        benchmark="cartpole-ensemble",
+        settings=Memoryless(training=_ensemble()),
+        **ENSEMBLE_ROW,
+    ),
+    Recipe(
+        id="epopt-single",
+        method="memoryless",
+        benchmark="cartpole-ensemble-single",
+        settings=Memoryless(training=_ensemble()),
+        **ENSEMBLE_ROW,
+    ),
+    Recipe(
+        id="epopt-rl2",
+        method="rl2",
+        benchmark="cartpole-ensemble",
+        settings=RL2(training=_ensemble(num_epochs=4)),
+        **ENSEMBLE_ROW,
     ),
 ):
     add(row)

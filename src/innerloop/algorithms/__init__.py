@@ -10,6 +10,7 @@ from innerloop.algorithms.anil import ANIL
 from innerloop.algorithms.cavia import CAVIA
 from innerloop.algorithms.e_maml import EMAML
 from innerloop.algorithms.e_rl2 import ERL2
+from innerloop.algorithms.epopt import EPOpt, WorstCase
 from innerloop.algorithms.fine_tuning import FineTuning
 from innerloop.algorithms.fomaml import FOMAML
 from innerloop.algorithms.hyperx import HyperX, HyperXLearner
@@ -37,6 +38,7 @@ __all__ = [
     "RL2",
     "SAC",
     "BeliefSettings",
+    "EPOpt",
     "FineTuning",
     "HyperX",
     "HyperXLearner",
@@ -60,4 +62,5 @@ __all__ = [
     "TrustRegion",
     "VariBAD",
     "VariBADLearner",
+    "WorstCase",
 ]

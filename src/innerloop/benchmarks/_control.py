@@ -7,7 +7,7 @@ import jax
 
 from innerloop._benchmark import Benchmark, Reference, Rows, mean_return
 from innerloop._task import Finite, TaskDistribution, sample_tasks
-from innerloop.envs.cartpole import CartPole, standard_cartpole
+from innerloop.envs.cartpole import CartPole, mean_pole, pole_ensemble, pole_grid, standard_cartpole
 from innerloop.envs.point import PointGoal, minus_distance, semicircle_goals, square_goals
 from innerloop.references.generic import Random
 from innerloop.references.point import GoToGoal
@@ -71,6 +71,35 @@ def _cartpole() -> Benchmark:
     )
 
 
+ENSEMBLE_STEPS = 200
+
+
+def _cartpole_ensemble() -> Benchmark:
+    """Trained where poles are likely, tested evenly over the whole range: tasks at its ends are rare in training."""
+    env = CartPole(ENSEMBLE_STEPS)
+    return Benchmark(
+        name="cartpole-ensemble",
+        summary="CartPole with poles of unknown length and mass; tests spread evenly over the whole range",
+        source="this library; ensembles as in Rajeswaran et al. 2017",
+        env=env,
+        train=pole_ensemble(),
+        test=pole_grid(),
+        num_episodes=1,
+        references={"random": Reference(lambda: Random(env.spec), "uniform pushes")},
+        known={"return": {"optimal": float(ENSEMBLE_STEPS)}},
+    )
+
+
+def _cartpole_ensemble_single() -> Benchmark:
+    """Tested on what `cartpole-ensemble` is tested on."""
+    return dataclasses.replace(
+        _cartpole_ensemble(),
+        name="cartpole-ensemble-single",
+        summary="The same tests after training on the one pole in the middle of the range",
+        train=mean_pole(),
+    )
+
+
 def rows() -> Rows:
     """The family's benchmarks by name."""
     return {
@@ -79,4 +108,6 @@ def rows() -> Rows:
         "point-robot": _point_robot,
         "sparse-point": _sparse_point,
         "cartpole": _cartpole,
+        "cartpole-ensemble": _cartpole_ensemble,
+        "cartpole-ensemble-single": _cartpole_ensemble_single,
     }

@@ -13,7 +13,15 @@ from innerloop.envs.bandits import (
     uniform_bandits,
     uniform_dependent_bandits,
 )
-from innerloop.envs.cartpole import CartPole, CartPoleTask, standard_cartpole, varied_cartpoles
+from innerloop.envs.cartpole import (
+    CartPole,
+    CartPoleTask,
+    mean_pole,
+    pole_ensemble,
+    pole_grid,
+    standard_cartpole,
+    varied_cartpoles,
+)
 from innerloop.envs.corners import Corners, CornerTask, corner_tasks
 from innerloop.envs.glyphs import Glyphs, GlyphTask, characters
 from innerloop.envs.gridnavi import GridNavi, GridTask, gridnavi_goals
@@ -88,11 +96,14 @@ __all__ = [
     "gridnavi_goals",
     "informative_bandits",
     "krazy_worlds",
+    "mean_pole",
     "navigation_goals",
     "navigation_worlds",
     "object_pairs",
     "pendulum_masses",
     "placements",
+    "pole_ensemble",
+    "pole_grid",
     "polynomial",
     "polynomials",
     "random_mdps",
