@@ -62,13 +62,13 @@ def as_authors() -> Any:
 
 
 def pearl() -> Any:
-    """PEARL's shipped nets and batches: 16 tasks of 256 steps, contexts of 64."""
+    """PEARL's shipped nets and batches: 16 tasks of 256 steps, contexts of one trial (60 steps; theirs have 64)."""
     from innerloop.algorithms import PEARL, OffPolicy
 
     training = OffPolicy(
         num_tasks=16, num_gradient_steps=10, batch_size=16 * 256, num_warmup=0, capacity=2000, widths=(300, 300, 300)
     )
-    return PEARL(encoder_widths=(200, 200, 200), context_size=64, training=training)
+    return PEARL(encoder_widths=(200, 200, 200), training=training)
 
 
 def pearl_step() -> dict[str, Any]:
@@ -115,7 +115,7 @@ def useful_flops(params: Any, settings: Any) -> float:
     def size(part: Any) -> float:
         return sum(2.0 * x.size for x in jax.tree.leaves(part) if getattr(x, "ndim", 0) == 2)
 
-    batch, contexts = settings.training.batch_size, settings.tasks_per_step * settings.context_size
+    batch, contexts = settings.training.batch_size, settings.tasks_per_step * 60
     nets = params.nets
     return batch * (size(nets.critics) * (3 + 1 + 2) + size(nets.policy) * (3 + 1)) + contexts * 3 * size(
         params.encoder

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -88,6 +89,27 @@ def test_the_context_is_what_the_agent_did_in_this_trial(encoder: Any) -> None:
     assert float(jnp.abs(z[:, 1:] - z[:, :-1]).min(axis=-1).max()) > 0, "a new sample for each episode"
 
 
+def test_prior_episodes_do_not_look_at_the_posterior() -> None:
+    learner = replace(SMALL, num_prior_episodes=3).learner(ROW)
+    agent, trials = played(learner, ROW, num_rounds=4)
+    sharp = eqx.tree_at(lambda agent: agent.encoder.head.bias, agent, jnp.asarray([9.0] * 3 + [-8.0] * 3))
+    memory = jax.tree.map(lambda x: x[0, 0], trials.memories)
+    for number in range(1, 5):
+        memory = sharp.adapt(KEY, memory, jax.tree.map(lambda x: x[0, 0], trials.transitions))
+        assert bool(jnp.allclose(memory.z, 9.0, atol=0.3)) == (number >= 3)
+
+
+def test_contexts_are_first_episodes_and_no_fewer_than_from_the_prior() -> None:
+    learner = replace(SMALL, num_prior_episodes=5).learner(ROW)
+    _, trials = played(learner, ROW, num_rounds=20)
+    state, _ = learner.update(KEY, learner.init(KEY), trials)
+    slot = jnp.argmax(state.newest.num_items)
+    contexts = jax.vmap(lambda key: learner._context(key, state.newest, slot))(jax.random.split(KEY, 200))
+    counts = contexts.valid.sum(axis=1) // ROW.env.spec.max_steps
+    assert (int(counts.min()), int(counts.max())) == (5, 20)
+    assert bool(jnp.all(contexts.valid == (jnp.arange(400)[None] < 20 * counts[:, None])))
+
+
 def test_replay_keeps_tasks_apart_and_trains_on_the_shaped_reward_which_the_context_never_shows() -> None:
     learner = replace(SMALL, training=replace(FEW, capacity=16_000)).learner(ROW)
     _, trials = played(learner, ROW, num_tasks=40, num_rounds=20)
@@ -143,5 +165,7 @@ def test_settings_that_make_no_sense_are_refused() -> None:
         replace(SMALL, training=replace(FEW, batch_size=10)).learner(ROW)
     with pytest.raises(ValueError, match="window=2"):
         replace(SMALL, training=replace(FEW, window=2)).learner(ROW)
+    with pytest.raises(ValueError, match="num_prior_episodes=21"):
+        replace(SMALL, num_prior_episodes=21).learner(ROW)
     with pytest.raises(ValueError, match="latent_size=0"):
         replace(SMALL, latent_size=0).learner(ROW).init(KEY)

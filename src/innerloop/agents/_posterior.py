@@ -1,7 +1,7 @@
 """An agent that samples a task from its posterior for each episode, and acts as if it were that one."""
 
 import abc
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -23,12 +23,7 @@ MIN_LOG_VARIANCE, MAX_LOG_VARIANCE = -8.0, 8.0
 
 
 class ContextEncoder(eqx.Module):
-    """q(z | c): from the transitions of a trial to a Gaussian over task vectors. Without any: the standard normal.
-
-    `in_order`: whether it matters in which order they happened.
-    """
-
-    in_order: eqx.AbstractClassVar[bool]
+    """q(z | c): from the transitions of a trial to a Gaussian over task vectors. Without any: the standard normal."""
 
     @abc.abstractmethod
     def empty(self) -> Any:
@@ -54,7 +49,6 @@ class ProductOfGaussians(ContextEncoder):
     """Every transition (s, a, r, and s' if `next_obs`) is a Gaussian factor; their order does not matter (Rakelly et
     al. 2019, section 4.1). The prior is one more factor: transitions that say nothing leave it as it is."""
 
-    in_order: ClassVar[bool] = False
     net: MLP
     head: Linear
     spec: EnvSpec
@@ -101,7 +95,6 @@ class RecurrentContext(NamedTuple):
 class RecurrentEncoder(ContextEncoder):
     """A recurrent net reads the transitions in the order in which they happened."""
 
-    in_order: ClassVar[bool] = True
     history: History
     head: Linear
     latent_size: int = eqx.field(static=True)

@@ -69,9 +69,8 @@ class PEARLLearner(Learner):
         tasks: the training tasks if there are finitely many: what is played on one of them later joins what is known
             of it. None: every trial is on a task of its own.
         shaped: a denser reward that actor and critics are trained on; the encoder never sees it.
-        num_episodes: of a trial. num_contexts: newest trials on a task, from which the context of a gradient step
-            comes: as many of their steps as a random number of episodes has, at most `context_size`; if the order
-            matters, a random number of one's first episodes.
+        num_episodes: of a trial. num_contexts: newest trials on a task, from which contexts come: the first episodes of
+            one of them, as many as the agent may have played when it first looks at its posterior, or later.
         num_slots: tasks that replay has room for, if `tasks` does not say. capacity: steps kept of each.
         num_prior_episodes: first episodes of a trial whose z comes from the prior.
         tasks_per_step, batch_size: tasks of a gradient step, and steps of each of them.
@@ -91,7 +90,6 @@ class PEARLLearner(Learner):
     num_gradient_steps: int = eqx.field(static=True, default=50)
     num_warmup: int = eqx.field(static=True, default=1)
     num_contexts: int = eqx.field(static=True, default=4)
-    context_size: int = eqx.field(static=True, default=256)
     num_prior_episodes: int = eqx.field(static=True, default=1)
     kl_coef: float = eqx.field(static=True, default=0.1)
 
@@ -169,8 +167,7 @@ class PEARLLearner(Learner):
         def keys(key: Key) -> Array:
             return jax.random.split(key, self.tasks_per_step)
 
-        pick = self._first_episodes if state.params.encoder.in_order else self._some_steps
-        context = jax.vmap(lambda key, slot: pick(key, state.newest, slot))(keys(context_key), slots)
+        context = jax.vmap(lambda key, slot: self._context(key, state.newest, slot))(keys(context_key), slots)
         steps = jax.vmap(lambda key, slot: state.replay.sample(key, slot, self.batch_size))(keys(steps_key), slots)
         loss = eqx.filter_grad(self._loss, has_aux=True)
         gradients, told = loss(state.params, loss_key, state.slow, context, steps)
@@ -178,22 +175,11 @@ class PEARLLearner(Learner):
         slow = follow(state.slow, params.nets, self.objective.rate)
         return state._replace(params=params, slow=slow, opt_state=opt_state), told
 
-    def _some_steps(self, key: Key, newest: TaskReplay, slot: Int[Array, ""]) -> Transition:
-        """Of the newest trials on a task, each drawn uniformly; as many as a random number of episodes has."""
-        trial_key, step_key, number_key = jax.random.split(key, 3)
-        per_trial = self.num_episodes * self.spec.max_steps
-        size = min(self.context_size, per_trial)
-        trials = jax.random.randint(trial_key, (size,), 0, jnp.maximum(newest.num_items[slot], 1))
-        steps = jax.random.randint(step_key, (size,), 0, per_trial)
-        number = self.spec.max_steps * jax.random.randint(number_key, (), 1, self.num_episodes + 1)
-        drawn = jax.tree.map(lambda x: x.reshape(*x.shape[:2], -1, *x.shape[4:])[slot, trials, steps], newest.items)
-        return drawn._replace(valid=drawn.valid & (jnp.arange(size) < number))
-
-    def _first_episodes(self, key: Key, newest: TaskReplay, slot: Int[Array, ""]) -> Transition:
-        """A random number of those of one of the newest trials."""
+    def _context(self, key: Key, newest: TaskReplay, slot: Int[Array, ""]) -> Transition:
+        """First episodes of one of the newest trials on a task, as a sequence."""
         trial_key, number_key = jax.random.split(key)
         trial = jax.tree.map(lambda x: x[0], newest.sample(trial_key, slot, 1))
-        number = jax.random.randint(number_key, (), 1, self.num_episodes + 1)
+        number = jax.random.randint(number_key, (), self.num_prior_episodes, self.num_episodes + 1)
         shown = jnp.arange(self.num_episodes) < number
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), trial._replace(valid=trial.valid & shown[:, None]))
 
@@ -243,8 +229,6 @@ class PEARL:
     """Tasks of a gradient step, among which its `batch_size` steps are shared out."""
     num_contexts: int = 4
     """Newest trials on a task that contexts come from."""
-    context_size: int = 256
-    """Most steps of theirs in a context (if order does not matter)."""
     num_slots: int = 256
     """Trials that replay holds if training tasks never come again; otherwise each task has its place."""
     shaped: bool = True
@@ -266,6 +250,11 @@ class PEARL:
         if (training.window, training.burn_in) != (1, 0):
             raise ValueError(
                 f"window={training.window}, burn_in={training.burn_in}: the policy has no memory; leave them at 1 and 0."
+            )
+        if not 1 <= self.num_prior_episodes <= benchmark.num_episodes:
+            raise ValueError(
+                f"num_prior_episodes={self.num_prior_episodes}: {benchmark.name} has trials of "
+                f"{benchmark.num_episodes} episodes; choose 1 to as many."
             )
         tasks = benchmark.train if isinstance(benchmark.train, Finite) else None
 
@@ -289,7 +278,6 @@ class PEARL:
             training.num_gradient_steps,
             training.num_warmup,
             self.num_contexts,
-            self.context_size,
             self.num_prior_episodes,
             self.kl_coef,
         )
