@@ -68,6 +68,12 @@ def test_wrong_arguments_are_named():
         semicircle_goals(0)
 
 
+def test_a_task_is_found_again_among_its_siblings():
+    goals = semicircle_goals(7)
+    indices = jnp.arange(7)
+    np.testing.assert_array_equal(jax.vmap(goals.find)(goals.take(indices)), indices)
+
+
 def test_near_a_sparse_goal_the_reward_is_what_is_left_of_the_distance():
     env, task = PointGoal(20, radius=0.2), PointTask(jnp.asarray([0.3, 0.0]))
     state, timestep = env.reset(jax.random.key(0), task)
