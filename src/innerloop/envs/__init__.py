@@ -36,6 +36,7 @@ from innerloop.envs.regression import (
 from innerloop.envs.start_goal import Mazes, StartGoalGrid, StartGoalTask, placements
 from innerloop.envs.supervised import Supervised
 from innerloop.envs.tabular import TabularMDP, TabularTask, random_mdps, random_walk_env, random_walks
+from innerloop.envs.treasure import TreasureHunt, TreasureTask, treasures
 from innerloop.envs.two_step import TwoStep, TwoStepTask, two_step_tasks
 from innerloop.envs.wrappers import RevealTask, ScaleActions
 
@@ -80,6 +81,8 @@ __all__ = [
     "Supervised",
     "TabularMDP",
     "TabularTask",
+    "TreasureHunt",
+    "TreasureTask",
     "TwoStep",
     "TwoStepTask",
     "characters",
@@ -108,6 +111,7 @@ __all__ = [
     "standard_acrobot",
     "standard_cartpole",
     "standard_pendulum",
+    "treasures",
     "two_step_tasks",
     "uniform_bandits",
     "uniform_dependent_bandits",
