@@ -13,6 +13,7 @@ from innerloop.envs.bandits import (
     uniform_bandits,
     uniform_dependent_bandits,
 )
+from innerloop.envs.bus import BusGrid, BusTask, bus_permutations, distracting_permutations
 from innerloop.envs.cartpole import CartPole, CartPoleTask, standard_cartpole, varied_cartpoles
 from innerloop.envs.corners import Corners, CornerTask, corner_tasks
 from innerloop.envs.glyphs import Glyphs, GlyphTask, characters
@@ -45,6 +46,8 @@ __all__ = [
     "AcrobotTask",
     "BanditTask",
     "BernoulliBandit",
+    "BusGrid",
+    "BusTask",
     "CartPole",
     "CartPoleTask",
     "CornerTask",
@@ -85,9 +88,11 @@ __all__ = [
     "TreasureTask",
     "TwoStep",
     "TwoStepTask",
+    "bus_permutations",
     "characters",
     "corner_tasks",
     "dependent_bandits",
+    "distracting_permutations",
     "gridnavi_goals",
     "informative_bandits",
     "krazy_worlds",
