@@ -2,13 +2,17 @@
 
 from functools import partial
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from innerloop._benchmark import Benchmark, Reference, Rows, mean_return
 from innerloop._task import Finite, TaskDistribution
 from innerloop.envs import treasure
 from innerloop.envs.bus import BusGrid, bus_permutations, distracting_permutations
+from innerloop.envs.dark_room import DarkKeyToDoor, DarkRoom, dark_goals, dark_keys_and_doors
 from innerloop.references import bus as bus_policies
+from innerloop.references import dark_room as dark_policies
 from innerloop.references.generic import Random
 from innerloop.references.treasure import Circler, Climber, Oracle
 
@@ -82,6 +86,60 @@ def _bus_distracting() -> Benchmark:
     return _bus("bus-distracting", summary, BusGrid(distractions=True), train, test)
 
 
+DARK_EPISODES = 10
+
+
+def _dark(
+    name: str,
+    summary: str,
+    env: DarkRoom | DarkKeyToDoor,
+    train: TaskDistribution,
+    test: TaskDistribution,
+    oracle: Reference,
+    best: float,
+) -> Benchmark:
+    """`best`: what the oracle earns in an episode, on average over the test tasks."""
+    return Benchmark(
+        name=name,
+        summary=summary,
+        source="Laskin et al. 2022 (algorithm distillation); number of episodes and split are ours",
+        env=env,
+        train=train,
+        test=test,
+        num_episodes=DARK_EPISODES,
+        metrics={
+            "first": partial(mean_return, start=0, stop=1),
+            "last": partial(mean_return, start=DARK_EPISODES - 1, stop=DARK_EPISODES),
+        },
+        references={"random": Reference(partial(Random, env.spec), "any action"), "oracle": oracle},
+        known={"last": {"oracle": best}},
+    )
+
+
+def _dark_room() -> Benchmark:
+    env = DarkRoom()
+    train, test = dark_goals().split(0.8, key=jax.random.key(0))
+    best = dark_policies.best_returns(env, np.asarray(test.tasks.goal)).mean()
+    oracle = Reference(partial(dark_policies.Oracle, env), "knows the goal", reveals_task=True)
+    summary = "Find an unseen goal in a room of 9 x 9 cells; tested on 17 of the 81 cells, held out"
+    return _dark("dark-room", summary, env, train, test, oracle, float(best))
+
+
+def _dark_key_to_door() -> Benchmark:
+    env = DarkKeyToDoor()
+    train, test = dark_keys_and_doors().split(0.8, key=jax.random.key(0))
+    oracle = Reference(partial(dark_policies.KeyOracle, env), "knows key and door", reveals_task=True)
+    summary = "Find an unseen key, then an unseen door; tested on 20 % of the 6561 pairs of cells, held out"
+    return _dark("dark-key-to-door", summary, env, train, test, oracle, 2.0)
+
+
 def rows() -> Rows:
     """The family's benchmarks by name."""
-    return {"treasure": _treasure, "bus": _bus_plain, "bus-map": _bus_map, "bus-distracting": _bus_distracting}
+    return {
+        "treasure": _treasure,
+        "bus": _bus_plain,
+        "bus-map": _bus_map,
+        "bus-distracting": _bus_distracting,
+        "dark-room": _dark_room,
+        "dark-key-to-door": _dark_key_to_door,
+    }

@@ -16,6 +16,7 @@ from innerloop.envs.bandits import (
 from innerloop.envs.bus import BusGrid, BusTask, bus_permutations, distracting_permutations
 from innerloop.envs.cartpole import CartPole, CartPoleTask, standard_cartpole, varied_cartpoles
 from innerloop.envs.corners import Corners, CornerTask, corner_tasks
+from innerloop.envs.dark_room import DarkKeyToDoor, DarkRoom, KeyDoorTask, dark_goals, dark_keys_and_doors
 from innerloop.envs.glyphs import Glyphs, GlyphTask, characters
 from innerloop.envs.gridnavi import GridNavi, GridTask, gridnavi_goals
 from innerloop.envs.harlow import Harlow, HarlowFixation1D, HarlowTask, ObjectPairs, object_pairs
@@ -52,6 +53,8 @@ __all__ = [
     "CartPoleTask",
     "CornerTask",
     "Corners",
+    "DarkKeyToDoor",
+    "DarkRoom",
     "GlyphTask",
     "Glyphs",
     "GridNavi",
@@ -60,6 +63,7 @@ __all__ = [
     "HarlowFixation1D",
     "HarlowTask",
     "InformativeBandit",
+    "KeyDoorTask",
     "KrazyTask",
     "KrazyWorld",
     "Mazes",
@@ -91,6 +95,8 @@ __all__ = [
     "bus_permutations",
     "characters",
     "corner_tasks",
+    "dark_goals",
+    "dark_keys_and_doors",
     "dependent_bandits",
     "distracting_permutations",
     "gridnavi_goals",
