@@ -1,13 +1,14 @@
 """The treasure hunt of HyperX (Zintgraf et al. 2021): climbing a mountain costs more than walking round it, and shows the
 way.
 
-Constants as in the authors' code: the treasure is on the unit circle, the mountain has radius 0.5 and lies in the middle,
-and only from its top, less than 0.1 from the origin, is the treasure seen.
+Constants as in the experiments of the authors' code: the treasure is on the unit circle, the mountain has radius 0.5 and
+lies in the middle, and only from its top, less than 0.1 from the origin, is the treasure seen.
 """
 
 import math
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -42,15 +43,23 @@ class TreasureHunt(Env):
     """A point walks from (0, -1). An action, clipped to 1 on each axis, moves it by a tenth of it, within 1.5 of the origin
     on each axis.
 
-    With d the distance to the origin after the step, a step pays -1 - (0.5 - d) on the mountain (d at most 0.5), else 1
-    within 0.1 of the treasure, else -max(1, d). The observation is the position, followed by the treasure's where d is
-    less than 0.1 and by zeros elsewhere. Only time ends an episode.
+    With d the distance to the origin after the step, a step pays -`step_cost` - (0.5 - d) on the mountain (d at most 0.5),
+    else `treasure_reward` within 0.1 of the treasure, else -`step_cost` * max(1, d). The observation is the position,
+    followed by the treasure's where d is less than 0.1 and by zeros elsewhere. Only time ends an episode.
     """
 
     spec: EnvSpec
+    treasure_reward: float = eqx.field(static=True)
+    step_cost: float = eqx.field(static=True)
 
-    def __init__(self, max_steps: int = 100):
+    def __init__(self, max_steps: int = 100, treasure_reward: float = 10.0, step_cost: float = 5.0):
+        if treasure_reward <= 0:
+            raise ValueError(f"TreasureHunt(treasure_reward={treasure_reward}): must be positive.")
+        if step_cost < 0:
+            raise ValueError(f"TreasureHunt(step_cost={step_cost}): must not be negative.")
         self.spec = EnvSpec(Box((4,), -ARENA, ARENA), Box((2,), -1.0, 1.0), max_steps)
+        self.treasure_reward = treasure_reward
+        self.step_cost = step_cost
 
     def observe(self, task: TreasureTask, position: Float[Array, "2"]) -> Float[Array, "4"]:
         """What the agent sees at `position`."""
@@ -65,8 +74,8 @@ class TreasureHunt(Env):
         position = jnp.clip(state.position + STEP * jnp.clip(action, -1.0, 1.0), -ARENA, ARENA)
         height = MOUNTAIN - _length(position)
         found = _length(position - task.treasure) <= REACH
-        off = jnp.where(found, 1.0, -jnp.maximum(1.0, _length(position)))
-        reward = jnp.where(height >= 0, -1.0 - height, off)
+        off = jnp.where(found, self.treasure_reward, -self.step_cost * jnp.maximum(1.0, _length(position)))
+        reward = jnp.where(height >= 0, -self.step_cost - height, off)
         state = TreasureState(position, state.time + 1)
         truncated = state.time >= self.spec.max_steps
         return state, advance(self.observe(task, position), action, reward, truncated=truncated)

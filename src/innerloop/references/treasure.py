@@ -1,8 +1,8 @@
 """Reference policies for the treasure hunt, and the exact optimum of who knows where the treasure is.
 
-A move is bounded on each axis, so what counts is the larger of the two offsets. Every step before the first at the
-treasure pays -1 at best and none later more than 1, which gives the bound of `best_returns`; it is reached by passing
-the mountain on the treasure's side, since the offset along y is the larger one on the whole way.
+A move is bounded on each axis, so what counts is the larger of the two offsets. No step before the first at the
+treasure costs less than the step cost, and none later pays more than the treasure: that is the bound of `best_returns`.
+It is reached by passing the mountain on the treasure's side, since the offset along y is the larger one on the whole way.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float
 
 from innerloop._agent import Agent
 from innerloop._types import Key, TimeStep, Transition
-from innerloop.envs.treasure import MOUNTAIN, REACH, START, STEP
+from innerloop.envs.treasure import MOUNTAIN, REACH, START, STEP, TreasureHunt
 from innerloop.references.generic import NoExtras, NoMemory
 
 SURELY = 0.9999
@@ -46,13 +46,13 @@ def _equal_cut(far: Float[Array, ""], near: Float[Array, ""]) -> Float[Array, ""
     return (gap + jnp.sqrt(jnp.maximum(2 * REACH**2 - gap**2, 0.0))) / 2
 
 
-def best_returns(treasures: np.ndarray, max_steps: int = 100) -> np.ndarray:
-    """The exact optimum for `treasures` [tasks 2] of who knows them, in float64: 102 - 2 n with n steps to the reach."""
+def best_returns(env: TreasureHunt, treasures: np.ndarray) -> np.ndarray:
+    """The exact optimum for `treasures` [tasks 2] of who knows them: n - 1 steps cost, then the others pay."""
     offset = np.abs(treasures - np.array(START))
     far, gap = offset.max(axis=1), np.abs(offset[:, 0] - offset[:, 1])
     equal = (gap + np.sqrt(np.maximum(2 * REACH**2 - gap**2, 0.0))) / 2
     steps = np.maximum(np.ceil((far - np.where(gap >= REACH, REACH, equal)) / STEP - 1e-9), 1.0)
-    return max_steps + 2 - 2 * steps
+    return (env.spec.max_steps + 1 - steps) * env.treasure_reward - (steps - 1) * env.step_cost
 
 
 class Oracle(Agent):
