@@ -8,11 +8,12 @@ import numpy as np
 
 from innerloop._benchmark import Benchmark, Reference, Rows, mean_return
 from innerloop._task import Finite, TaskDistribution
-from innerloop.envs import treasure
+from innerloop.envs import rooms, treasure
 from innerloop.envs.bus import BusGrid, bus_permutations, distracting_permutations
 from innerloop.envs.dark_room import DarkKeyToDoor, DarkRoom, dark_goals, dark_keys_and_doors
 from innerloop.references import bus as bus_policies
 from innerloop.references import dark_room as dark_policies
+from innerloop.references import rooms as rooms_policies
 from innerloop.references.generic import Random
 from innerloop.references.treasure import Circler, Climber, Oracle
 
@@ -133,10 +134,30 @@ def _dark_key_to_door() -> Benchmark:
     return _dark("dark-key-to-door", summary, env, train, test, oracle, 2.0)
 
 
+def _rooms() -> Benchmark:
+    env, tasks = rooms.Rooms(), rooms.rooms_tasks()
+    return Benchmark(
+        name="rooms",
+        summary="Three goals in a fixed order, the second in another room; one episode; trained and tested on the same 48",
+        source="Zintgraf et al. 2021 (HyperX), released code",
+        env=env,
+        train=tasks,
+        test=tasks,
+        num_episodes=1,
+        metrics={"goals_reached": rooms.goals_reached},
+        references={
+            "random": Reference(partial(Random, env.spec), "any action"),
+            "oracle": Reference(partial(rooms_policies.Oracle, env), "knows the goals; exact", reveals_task=True),
+        },
+        known={"return": {"oracle": 3376.6}},
+    )
+
+
 def rows() -> Rows:
     """The family's benchmarks by name."""
     return {
         "treasure": _treasure,
+        "rooms": _rooms,
         "bus": _bus_plain,
         "bus-map": _bus_map,
         "bus-distracting": _bus_distracting,

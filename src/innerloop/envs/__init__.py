@@ -35,6 +35,7 @@ from innerloop.envs.regression import (
     sinusoids,
     sinusoids_with_frequency,
 )
+from innerloop.envs.rooms import Rooms, RoomsTask, rooms_tasks
 from innerloop.envs.start_goal import Mazes, StartGoalGrid, StartGoalTask, placements
 from innerloop.envs.supervised import Supervised
 from innerloop.envs.tabular import TabularMDP, TabularTask, random_mdps, random_walk_env, random_walks
@@ -81,6 +82,8 @@ __all__ = [
     "RestlessBandit",
     "RestlessTask",
     "RevealTask",
+    "Rooms",
+    "RoomsTask",
     "ScaleActions",
     "Sinusoid",
     "StartGoalGrid",
@@ -114,6 +117,7 @@ __all__ = [
     "random_walks",
     "reacher_goals",
     "restless_bandits",
+    "rooms_tasks",
     "semicircle_goals",
     "sine",
     "sinusoids",

@@ -96,7 +96,8 @@ class BusGrid(Env):
     def ride(self, task: BusTask, position: Int[Array, "2"]) -> Int[Array, "2"]:
         """Where the bus at `position` goes; `position` if there is none."""
         here = jnp.concatenate([self.stops, self.ends])
-        there = jnp.concatenate([self.ends[task.end], self.stops[jnp.argsort(task.end)]])
+        back = jnp.argmax(task.end[None] == jnp.arange(len(self.ends))[:, None], axis=1)
+        there = jnp.concatenate([self.ends[task.end], self.stops[back]])
         waiting = jnp.all(here == position[None], axis=1)
         return jnp.where(waiting.any(), there[jnp.argmax(waiting)], position)
 
