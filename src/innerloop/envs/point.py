@@ -36,23 +36,32 @@ class PointGoal(Env):
     The action, clipped to 0.1 on each axis, is added to the position, which stays within 5 of the origin on each axis.
     No goal ends the episode: it is truncated after `max_steps`. The observation is the position or, with
     `show_distance`, the position and the distance to the goal: that is garage's PointEnv (2021.3, with `never_done`),
-    whose tasks are `square_goals()` and whose horizon is 100. With a `radius` the reward is 1 - distance within it and
-    0 elsewhere (the sparse point robot of Rakelly et al. 2019, whose horizon is 20 and whose radius is 0.2).
+    whose tasks are `square_goals()` and whose horizon is 100. With a `radius` the reward is `peak` - distance within it
+    and 0 elsewhere (the sparse point robot of Rakelly et al. 2019, whose horizon is 20 and whose radius is 0.2).
     """
 
     spec: EnvSpec
     show_distance: bool = eqx.field(static=True)
     radius: float | None = eqx.field(static=True)
+    peak: float = eqx.field(static=True)
     start: float = eqx.field(static=True)
 
     def __init__(
-        self, max_steps: int = 100, show_distance: bool = False, radius: float | None = None, start: float = 0.0
+        self,
+        max_steps: int = 100,
+        show_distance: bool = False,
+        radius: float | None = None,
+        peak: float = 1.0,
+        start: float = 0.0,
     ):
         if radius is not None and radius <= 0:
             raise ValueError(f"PointGoal(radius={radius}): must be positive.")
+        if radius is None and peak != 1.0:
+            raise ValueError(f"PointGoal(peak={peak}): only a sparse reward has one; give a radius, too.")
         if not 0 <= start <= ARENA:
             raise ValueError(f"PointGoal(start={start}): must be between 0 and {ARENA}.")
         self.radius = radius
+        self.peak = peak
         self.start = start
         self.spec = EnvSpec(Box((3 if show_distance else 2,)), Box((2,), -MAX_STEP, MAX_STEP), max_steps)
         self.show_distance = show_distance
@@ -71,7 +80,7 @@ class PointGoal(Env):
         distance = _length(position - task.goal)
         state = PointState(position, state.steps + 1)
         truncated = state.steps == self.spec.max_steps
-        reward = -distance if self.radius is None else jnp.where(distance <= self.radius, 1.0 - distance, 0.0)
+        reward = -distance if self.radius is None else jnp.where(distance <= self.radius, self.peak - distance, 0.0)
         return state, advance(self._show(position, distance), action, reward, truncated=truncated)
 
 
