@@ -60,6 +60,25 @@ def test_too_much_at_once_and_no_room_are_refused() -> None:
         ring(0)
 
 
+def test_items_are_drawn_by_priority_and_weights_make_up_for_it() -> None:
+    replay = ring().insert(items(1, 2, 3)).reprioritise(jnp.asarray([0, 1, 2]), jnp.asarray([1.0, 4.0, 16.0]))
+    drawn = replay.draw(KEY, 20_000, 0.5, 1.0)
+    shares = np.bincount(np.asarray(drawn.items["number"]), minlength=4) / 20_000
+    np.testing.assert_allclose(shares, [0, 1 / 7, 2 / 7, 4 / 7], atol=0.01)
+    np.testing.assert_allclose(drawn.weight, np.asarray([1, 1 / 2, 1 / 4])[drawn.place], rtol=1e-5)
+    weighted = float((drawn.weight * drawn.items["number"].astype(jnp.float32)).sum() / drawn.weight.sum())
+    assert weighted == pytest.approx(2.0, abs=0.03), "the mean of a uniform draw"
+    assert set(replay.draw(KEY, 500, 0.0, 1.0).items["number"].tolist()) == {1, 2, 3}
+
+
+def test_what_is_new_has_the_highest_priority() -> None:
+    replay = ring().insert(items(1)).reprioritise(jnp.asarray([0]), jnp.asarray([0.25])).insert(items(2))
+    np.testing.assert_allclose(replay.priority, [0.25, 0.25, 0.0, 0.0])
+    replay = replay.reprioritise(jnp.asarray([1]), jnp.asarray([3.0])).insert(items(3, 4), jnp.asarray([False, True]))
+    np.testing.assert_allclose(replay.priority, [0.25, 3.0, 3.0, 0.0])
+    assert replay.items["number"].tolist() == [1, 2, 4, 0]
+
+
 def slots(capacity: int = 3) -> TaskReplay:
     """Two empty slots."""
     return empty_task_replay(jax.tree.map(lambda x: x[0], items(0)), 2, capacity)

@@ -4,18 +4,27 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from innerloop._types import Key
 
 
+class Drawn(NamedTuple):
+    """Items of a replay, where they lie in it, and the weights that make up for how often each is drawn, at most 1."""
+
+    items: Any
+    place: Int[Array, " items"]
+    weight: Float[Array, " items"]
+
+
 class Replay(NamedTuple):
     """A ring of items, stacked on the first axis of every leaf: `num_items` of them are filled, the next one goes to
-    `cursor`. An item is whatever must stay together: a trial, a chunk, a transition."""
+    `cursor`. An item is whatever must stay together: a trial, a chunk, a transition. `priority` is 0 where none is."""
 
     items: Any
     cursor: Int[Array, ""]
     num_items: Int[Array, ""]
+    priority: Float[Array, " capacity"]
 
     @property
     def capacity(self) -> int:
@@ -36,12 +45,32 @@ class Replay(NamedTuple):
         where = jnp.where(keep, (self.cursor + rank - 1) % self.capacity, nowhere)
         items = jax.tree.map(lambda old, new: old.at[where].set(new, mode="drop"), self.items, batch)
         filled = jnp.minimum(self.num_items + rank[-1], self.capacity)
-        return Replay(items, (self.cursor + rank[-1]) % self.capacity, filled)
+        highest = jnp.where(self.num_items > 0, self.priority.max(), 1.0)
+        priority = self.priority.at[where].set(highest, mode="drop")
+        return Replay(items, (self.cursor + rank[-1]) % self.capacity, filled, priority)
 
     def sample(self, key: Key, num: int) -> Any:
         """`num` items, each drawn uniformly from those that are filled."""
-        chosen = jax.random.randint(key, (num,), 0, jnp.maximum(self.num_items, 1))
-        return jax.tree.map(lambda x: x[chosen], self.items)
+        place = jax.random.randint(key, (num,), 0, jnp.maximum(self.num_items, 1))
+        return jax.tree.map(lambda x: x[place], self.items)
+
+    def draw(self, key: Key, num: int, exponent: float, correction: float) -> Drawn:
+        """`num` items, item i with probability P_i ~ priority_i ** exponent (Schaul et al. 2016).
+
+        Weights are (n P_i) ** -correction, divided by the largest one of the items that are filled. New items have the
+        highest priority so far.
+        """
+        powers = jnp.where(self.priority > 0, self.priority**exponent, 0.0)
+        edges = jnp.cumsum(powers)
+        at = jax.random.uniform(key, (num,), maxval=jnp.maximum(edges[-1], 1e-30))
+        place = jnp.minimum(jnp.searchsorted(edges, at, side="right"), self.capacity - 1).astype(jnp.int32)
+        rarest = jnp.where(powers > 0, powers, jnp.inf).min()
+        weight = jnp.where(edges[-1] > 0, (powers[place] / rarest) ** -correction, 1.0)
+        return Drawn(jax.tree.map(lambda x: x[place], self.items), place, weight)
+
+    def reprioritise(self, place: Int[Array, " items"], priority: Float[Array, " items"]) -> "Replay":
+        """With other priorities of some items; they must be positive."""
+        return self._replace(priority=self.priority.at[place].set(jnp.maximum(priority, 1e-6)))
 
 
 def empty_replay(item: Any, capacity: int) -> Replay:
@@ -49,7 +78,7 @@ def empty_replay(item: Any, capacity: int) -> Replay:
     if capacity < 1:
         raise ValueError(f"empty_replay(capacity={capacity}): must be at least 1.")
     items = jax.tree.map(lambda x: jnp.zeros((capacity, *jnp.shape(x)), jnp.asarray(x).dtype), item)
-    return Replay(items, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+    return Replay(items, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), jnp.zeros((capacity,)))
 
 
 def _running_sum(x: Int[Array, "item ..."]) -> Int[Array, "item ..."]:

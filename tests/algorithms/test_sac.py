@@ -136,6 +136,25 @@ def test_a_stored_memory_is_the_one_the_agent_had() -> None:
         np.testing.assert_allclose(x, y, atol=1e-6)
 
 
+def test_windows_are_replayed_more_often_where_the_critics_were_wrong() -> None:
+    probe = PROBES["shown-target"]
+    learner = sac(probe, partial(Present, probe.env.spec), priority=1.0, num_warmup=0, num_gradient_steps=1)
+    collector = JaxCollector(probe.env, probe.tasks, 128, 1)
+    state = learner.init(KEY)
+    trials, _ = collector.collect(KEY, learner.agent(state), collector.init(KEY, learner.agent(state)))
+    before = state.params
+    state, _ = learner.update(KEY, state, trials)
+    changed = np.flatnonzero(np.asarray(state.replay.priority) != 1.0)[:3]
+    assert len(changed) == 3
+    for i in changed:
+        window = jax.tree.map(lambda x, i=i: x[i, 0], state.replay.items)
+        x = before.summary.see(None, window.transitions.timestep)
+        action = before.nets.policy.features_of(window.transitions.action)
+        # Episodes terminate after their only step, so the reward is what the critics aim at.
+        error = before.nets.critic_error(x, action, window.transitions.next_timestep.reward)
+        np.testing.assert_allclose(state.replay.priority[i], jnp.sqrt(error), rtol=1e-4)
+
+
 def solve(probe: Probe, learner: SAC, num_updates: int) -> float:
     """Mean return of a trial of the greedy policy after training."""
     state, _ = train(KEY, learner, JaxCollector(probe.env, probe.tasks, 32, probe.num_episodes), num_updates)
@@ -148,7 +167,7 @@ def test_without_memory_it_solves_what_it_sees() -> None:
     assert solve(probe, sac(probe, partial(Present, probe.env.spec)), 20) > probe.threshold
 
 
-@pytest.mark.parametrize(("name", "options"), [("two-arms", {}), ("late-cue", {"burn_in": 1})])
+@pytest.mark.parametrize(("name", "options"), [("two-arms", {"priority": 0.6}), ("late-cue", {"burn_in": 1})])
 def test_with_memory_it_solves_what_must_be_remembered(name: str, options: dict[str, Any]) -> None:
     probe = PROBES[name]
     make: partial[Summary] = partial(History, probe.env.spec, hidden_size=16)
@@ -161,6 +180,8 @@ def test_settings_that_make_no_sense_are_refused() -> None:
     row = benchmark("gridnavi")
     with pytest.raises(ValueError, match="burn_in=3"):
         SoftActorCritic(memory="gru", training=OffPolicy(window=3, burn_in=3)).learner(row)
+    with pytest.raises(ValueError, match="priority=2"):
+        SoftActorCritic(training=OffPolicy(priority=2.0)).learner(row)
     with pytest.raises(ValueError, match="batch_size=0"):
         SoftActorCritic(training=OffPolicy(batch_size=0)).learner(row)
     with pytest.raises(ValueError, match="needs bounds"):

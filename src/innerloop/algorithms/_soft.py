@@ -131,7 +131,7 @@ class Views(NamedTuple):
 
 class Played(NamedTuple):
     """What was done at a batch of steps, what it earned, whether the return goes on (1, or 0), and the steps' weights,
-    whose sum is 1."""
+    whose sum is 1 if all steps count alike."""
 
     action: Array
     reward: Float[Array, " step"]
@@ -186,8 +186,11 @@ class SoftObjective(eqx.Module):
 
     def __call__(
         self, key: Key, nets: SoftNets, slow: SoftNets, views: Views, played: Played
-    ) -> tuple[Float[Array, ""], Metrics]:
-        """The sum of all losses. Of the views, only `now` gets a gradient, from the critics' error alone."""
+    ) -> tuple[Float[Array, ""], tuple[Metrics, Float[Array, " step"]]]:
+        """The sum of all losses; metrics, and by how much the critics were wrong at each step.
+
+        Of the views, only `now` gets a gradient, from the critics' error alone.
+        """
         value_key, policy_key = jax.random.split(key)
         num_steps = played.weight.shape[0]
         fixed = jax.lax.stop_gradient(nets)
@@ -207,13 +210,14 @@ class SoftObjective(eqx.Module):
         loss = critic_loss + policy_loss
         if self.learn_alpha:
             loss += nets.temperature_loss(entropy, target_entropy(self.space))
-        return loss, {
+        metrics = {
             "critic_loss": critic_loss,
             "policy_loss": policy_loss,
             "entropy": entropy,
             "alpha": jnp.exp(nets.log_alpha),
             "value": played.weight @ aims,
         }
+        return loss, (metrics, jnp.sqrt(errors))
 
 
 @dataclass(frozen=True)
@@ -234,6 +238,10 @@ class OffPolicy:
     """Steps at the start of a window that only bring the memory up to date."""
     capacity: int = 100_000
     """Windows that are kept for replay."""
+    priority: float = 0.0
+    """How much more often windows are replayed where the critics were wrong: 0 not at all, 1 in proportion."""
+    priority_correction: float = 0.4
+    """How far their weights in the loss make up for it: 0 not at all, 1 entirely."""
     num_warmup: int = 1
     """Batches that only fill the replay."""
     learning_rate: float = 1e-3

@@ -205,7 +205,7 @@ class PEARLLearner(Learner):
         played = Played(steps.action, steps.reward, steps.goes_on, weight)
         views = Views(with_task(steps.obs, z), after, after)
         views, played = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), (views, played))
-        loss, told = self.objective(loss_key, params.nets, slow, views, played)
+        loss, (told, _) = self.objective(loss_key, params.nets, slow, views, played)
         return loss + self.kl_coef * divergence, told | {"belief_kl": divergence}
 
 
@@ -234,7 +234,7 @@ class PEARL:
     shaped: bool = True
     """Train actor and critics on the benchmark's denser reward, if it has one; the encoder never sees it."""
     training: OffPolicy = field(default_factory=OffPolicy)
-    """Budget and optimisation; `capacity` is in steps of one task, `window` and `burn_in` must be left alone."""
+    """Budget and optimisation; `capacity` is in steps of one task, `window`, `burn_in` and `priority` must be left alone."""
 
     def env(self, benchmark: Benchmark) -> Env:
         """What the agent plays."""
@@ -251,6 +251,8 @@ class PEARL:
             raise ValueError(
                 f"window={training.window}, burn_in={training.burn_in}: the policy has no memory; leave them at 1 and 0."
             )
+        if training.priority:
+            raise ValueError(f"priority={training.priority}: steps of a task are replayed uniformly; leave it at 0.")
         if not 1 <= self.num_prior_episodes <= benchmark.num_episodes:
             raise ValueError(
                 f"num_prior_episodes={self.num_prior_episodes}: {benchmark.name} has trials of "

@@ -67,6 +67,8 @@ class SAC(Learner):
             from the critics' error into the summary.
         spec: of the env. window: steps of a piece; trials are cut into pieces, which never cross their ends.
         capacity: windows that are kept. batch_size: windows in a gradient step. num_gradient_steps: in an update.
+        priority, priority_correction: exponents of prioritised replay (Schaul et al. 2016). A window's priority is .9 of
+            its largest error and .1 of its mean one (Kapturowski et al. 2019). 0: uniform.
         num_warmup: updates in which nothing is learned and replay is filled.
         across_episodes: whether the trial is the MDP: returns flow over ends of episodes and stop with the trial.
     """
@@ -80,6 +82,8 @@ class SAC(Learner):
     capacity: int = eqx.field(static=True, default=100_000)
     batch_size: int = eqx.field(static=True, default=256)
     num_gradient_steps: int = eqx.field(static=True, default=50)
+    priority: float = eqx.field(static=True, default=0.0)
+    priority_correction: float = eqx.field(static=True, default=0.4)
     num_warmup: int = eqx.field(static=True, default=1)
     across_episodes: bool = eqx.field(static=True, default=False)
 
@@ -89,6 +93,9 @@ class SAC(Learner):
                 raise ValueError(f"SAC({name}={getattr(self, name)}): must be at least 1.")
         if not 0 <= self.burn_in < self.window:
             raise ValueError(f"SAC(burn_in={self.burn_in}): must be at least 0, and below window={self.window}.")
+        for name in ("priority", "priority_correction"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"SAC({name}={getattr(self, name)}): must be between 0 and 1.")
 
     def init(self, key: Key) -> SACState:
         summary_key, nets_key, memory_key = jax.random.split(key, 3)
@@ -135,22 +142,35 @@ class SAC(Learner):
     def _step(self, key: Key, state: SACState) -> tuple[SACState, Metrics]:
         """One gradient step."""
         sample_key, loss_key = jax.random.split(key)
-        batch = state.replay.sample(sample_key, self.batch_size)
-        gradients, told = eqx.filter_grad(self._loss, has_aux=True)(state.params, loss_key, state.slow, batch)
+        replay = state.replay
+        if self.priority:
+            batch, place, weight = replay.draw(sample_key, self.batch_size, self.priority, self.priority_correction)
+        else:
+            batch, weight = replay.sample(sample_key, self.batch_size), jnp.ones((self.batch_size,))
+        loss = eqx.filter_grad(self._loss, has_aux=True)
+        gradients, (told, errors) = loss(state.params, loss_key, state.slow, batch, weight)
         params, opt_state = apply_gradients(self.optimizer, gradients, state.opt_state, state.params)
         slow = follow(state.slow, params, self.objective.rate)
-        return state._replace(params=params, slow=slow, opt_state=opt_state), told
+        if self.priority:
+            replay = replay.reprioritise(place, errors)
+        return state._replace(params=params, slow=slow, opt_state=opt_state, replay=replay), told
 
-    def _loss(self, params: Params, key: Key, slow: Params, batch: Window) -> tuple[Float[Array, ""], Metrics]:
+    def _loss(
+        self, params: Params, key: Key, slow: Params, batch: Window, weight: Float[Array, " window"]
+    ) -> tuple[Float[Array, ""], tuple[Metrics, Float[Array, " window"]]]:
+        """Of weighted windows. Metrics, and what the windows' priorities should be."""
         see_key, loss_key = jax.random.split(key)
         now = jax.vmap(partial(seen, see_key, params.summary))(batch)[0]
         after = jax.vmap(partial(seen, see_key, jax.lax.stop_gradient(params.summary)))(batch)[1]
         slow_after = jax.vmap(partial(seen, see_key, slow.summary))(batch)[1]
         learned = batch.transitions.valid & (jnp.arange(self.window) >= self.burn_in)[None]
         reward = batch.transitions.next_timestep.reward
-        played = Played(batch.transitions.action, reward, batch.goes_on, weights(learned))
+        played = Played(batch.transitions.action, reward, batch.goes_on, weights(learned) * weight[:, None])
         views, played = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), (Views(now, after, slow_after), played))
-        return self.objective(loss_key, params.nets, slow.nets, views, played)
+        loss, (told, errors) = self.objective(loss_key, params.nets, slow.nets, views, played)
+        of_window = jnp.where(learned, errors.reshape(learned.shape), 0.0)
+        mean = of_window.sum(axis=1) / jnp.maximum(learned.sum(axis=1).astype(jnp.float32), 1.0)
+        return loss, (told, 0.9 * of_window.max(axis=1) + 0.1 * mean)
 
 
 def continued(transitions: Transition, across: bool) -> tuple[TimeStep, Float[Array, " time"]]:
@@ -211,6 +231,8 @@ class SoftActorCritic:
             capacity=training.capacity,
             batch_size=training.batch_size,
             num_gradient_steps=training.num_gradient_steps,
+            priority=training.priority,
+            priority_correction=training.priority_correction,
             num_warmup=training.num_warmup,
             across_episodes=core is not None,
         )
