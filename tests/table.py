@@ -87,6 +87,11 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
 }
 
 
+SEES_PIXELS = ("recurrent-gru", "recurrent-joint", "belief", "soft", "posterior", "feedforward", "gradient")
+PAIRS = [(agent, spec) for agent in AGENTS for spec in SPECS if spec != "pixels" or agent in SEES_PIXELS]
+"""Who is tested on what: variants of an agent share its encoder."""
+
+
 def probe_row(name: str) -> Benchmark:
     """A probe as a row, for methods that are built from one."""
     probe = PROBES[name]
@@ -202,3 +207,8 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "epopt": lambda: method(EPOpt(epsilon=0.5, widths=(8,)), training=replace(SMALL, across_episodes=False)),
     "oracle": lambda: method(Oracle(widths=(8,))),
 }
+SIBLINGS = (
+    *("ppo-predictor", "ppo-value-clip", "ppo-stream-cut", "a2c", "rl2", "memoryless", "oracle", "epopt"),
+    *("fomaml", "anil", "cavia", "meta-sgd", "fine-tuning", "varibad-all", "pearl-recurrent"),
+)
+"""Rows whose mean over tasks is computed by the same code as another row's: how it is sharded is tested there."""

@@ -102,7 +102,7 @@ def test_prior_episodes_do_not_look_at_the_posterior() -> None:
 def test_contexts_are_first_episodes_and_no_fewer_than_from_the_prior() -> None:
     learner = replace(SMALL, num_prior_episodes=5).learner(ROW)
     _, trials = played(learner, ROW, num_rounds=20)
-    state, _ = learner.update(KEY, learner.init(KEY), trials)
+    state = jax.jit(learner._keep)(learner.init(KEY), trials)
     slot = jnp.argmax(state.newest.num_items)
     contexts = jax.vmap(lambda key: learner._context(key, state.newest, slot))(jax.random.split(KEY, 200))
     counts = contexts.valid.sum(axis=1) // ROW.env.spec.max_steps
@@ -113,7 +113,7 @@ def test_contexts_are_first_episodes_and_no_fewer_than_from_the_prior() -> None:
 def test_replay_keeps_tasks_apart_and_trains_on_the_shaped_reward_which_the_context_never_shows() -> None:
     learner = replace(SMALL, training=replace(FEW, capacity=16_000)).learner(ROW)
     _, trials = played(learner, ROW, num_tasks=40, num_rounds=20)
-    state, _ = learner.update(KEY, learner.init(KEY), trials)
+    state = jax.jit(learner._keep)(learner.init(KEY), trials)
     assert isinstance(ROW.train, Finite)
     goals = np.asarray(ROW.train.tasks.goal)
     known = np.asarray(state.replay.num_items)
@@ -137,7 +137,7 @@ def test_without_finitely_many_tasks_every_trial_has_a_slot_of_its_own() -> None
         agent = learner.agent(state)
         collector = JaxCollector(row.env, row.train, 8, row.num_episodes)
         trials, _ = collector.collect(jax.random.key(number), agent, collector.init(KEY, agent))
-        state, _ = learner.update(KEY, state, trials)
+        state = learner._keep(state, trials)
     assert int(state.next_slot) == 0
     np.testing.assert_array_equal(state.replay.num_items, 10)
 
