@@ -34,14 +34,13 @@ from innerloop._run import (
 from innerloop._sealed import CheckpointError, checkpoints, newest
 from innerloop._session import load
 from innerloop._train import Progress, TrainState
-from innerloop.algorithms import PEARL, BeliefSettings, Memoryless, OffPolicy, OnPolicy, SoftActorCritic, VariBAD
+from innerloop.algorithms import PEARL, Memoryless, OffPolicy, OnPolicy, SoftActorCritic
 from innerloop.benchmarks import benchmark
 from table import bandit_trials
 
 pytestmark = pytest.mark.usefixtures("program_cache")
 TINY = OnPolicy(num_updates=30, num_tasks=8, loss="a2c")
-SOFT = OffPolicy(num_updates=4, num_tasks=4, num_gradient_steps=2, batch_size=16, capacity=150, widths=(4,))
-ON_POLICY = OnPolicy(num_updates=4, num_tasks=4, num_minibatches=1)
+SOFT = OffPolicy(num_updates=4, num_tasks=4, num_gradient_steps=2, batch_size=16, capacity=300, widths=(4,))
 OPTIONS = [
     *("memoryless", "eleven-arm", "--widths", "4", "--loss", "a2c", "--num-updates", "30", "--num-tasks", "8"),
     *("--log-every", "1", "--checkpoint-every", "1", "--evaluate-every", "15", "--num-test-tasks", "20"),
@@ -234,12 +233,11 @@ def test_a_disk_that_fills_up_stops_the_run_with_one_error(
     assert_same_end(folder, whole)
 
 
-@pytest.mark.parametrize("method", ["pearl", "varibad", "sac"])
+@pytest.mark.parametrize("method", ["pearl", "sac"])
 def test_replay_is_resumed_bit_for_bit(method: str, tmp_path: Path) -> None:
     """And a run's learner comes back with the state that its agent is part of."""
     settings: dict[str, Any] = {
         "pearl": PEARL(encoder_widths=(4,), training=SOFT),
-        "varibad": VariBAD(BeliefSettings(hidden_size=4, input_widths=(), inference_batch=4, capacity=20), ON_POLICY),
         "sac": SoftActorCritic(training=dataclasses.replace(SOFT, priority=0.5)),
     }
     periods = {"log_every": 1, "checkpoint_every": 1, "num_test_tasks": 4}

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -78,12 +79,12 @@ def test_surprise_is_how_unlikely_the_belief_before_held_the_reward() -> None:
 def test_the_policy_is_paid_and_beliefs_predict_rewards_as_they_are() -> None:
     learner = SETTINGS.learner(ROW)
     state, trials = played(learner)
-    after, told = jax.jit(learner.update)(KEY, state, trials)
+    after, told = eqx.filter_jit(learner.update)(KEY, state, trials)
     reward = as_sequences(trials).transitions.next_timestep.reward
     np.testing.assert_array_equal(after.varibad.replay.items.next_timestep.reward[:8], reward)
     assert float(told["bonus"]) > 0
     unpaid = replace(SETTINGS, novelty_coef=0.0, surprise_coef=0.0).learner(ROW)
-    other, told = jax.jit(unpaid.update)(KEY, state, trials)
+    other, told = eqx.filter_jit(unpaid.update)(KEY, state, trials)
     assert float(told["bonus"]) == 0
     moved = zip(jax.tree.leaves(after.varibad.policy.params), jax.tree.leaves(other.varibad.policy.params), strict=True)
     assert any(not np.array_equal(a, b) for a, b in moved)
@@ -92,7 +93,7 @@ def test_the_policy_is_paid_and_beliefs_predict_rewards_as_they_are() -> None:
 def test_bonuses_fade_out() -> None:
     learner = replace(SETTINGS, bonus_share=0.5).learner(ROW)
     state, trials = played(learner)
-    bonuses, update = [], jax.jit(learner.update)
+    bonuses, update = [], eqx.filter_jit(learner.update)
     for _ in range(3):
         state, told = update(KEY, state, trials)
         bonuses.append(float(told["bonus"]))

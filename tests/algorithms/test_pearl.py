@@ -102,7 +102,7 @@ def test_prior_episodes_do_not_look_at_the_posterior() -> None:
 def test_contexts_are_first_episodes_and_no_fewer_than_from_the_prior() -> None:
     learner = replace(SMALL, num_prior_episodes=5).learner(ROW)
     _, trials = played(learner, ROW, num_rounds=20)
-    state = jax.jit(learner._keep)(learner.init(KEY), trials)
+    state = eqx.filter_jit(learner._keep)(learner.init(KEY), trials)
     slot = jnp.argmax(state.newest.num_items)
     contexts = jax.vmap(lambda key: learner._context(key, state.newest, slot))(jax.random.split(KEY, 200))
     counts = contexts.valid.sum(axis=1) // ROW.env.spec.max_steps
@@ -113,7 +113,7 @@ def test_contexts_are_first_episodes_and_no_fewer_than_from_the_prior() -> None:
 def test_replay_keeps_tasks_apart_and_trains_on_the_shaped_reward_which_the_context_never_shows() -> None:
     learner = replace(SMALL, training=replace(FEW, capacity=16_000)).learner(ROW)
     _, trials = played(learner, ROW, num_tasks=40, num_rounds=20)
-    state = jax.jit(learner._keep)(learner.init(KEY), trials)
+    state = eqx.filter_jit(learner._keep)(learner.init(KEY), trials)
     assert isinstance(ROW.train, Finite)
     goals = np.asarray(ROW.train.tasks.goal)
     known = np.asarray(state.replay.num_items)

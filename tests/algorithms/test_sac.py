@@ -148,7 +148,7 @@ def test_windows_are_replayed_more_often_where_the_critics_were_wrong() -> None:
     assert len(changed) == 3
     for i in changed:
         window = jax.tree.map(lambda x, i=i: x[i, 0], state.replay.items)
-        x = before.summary.see(None, window.transitions.timestep)
+        x = before.summary.see(window.memory, window.transitions.timestep)
         action = before.nets.policy.features_of(window.transitions.action)
         # Episodes terminate after their only step, so the reward is what the critics aim at.
         error = before.nets.critic_error(x, action, window.transitions.next_timestep.reward)

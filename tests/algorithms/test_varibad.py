@@ -104,7 +104,7 @@ def test_the_policy_trains_inference_only_if_told(rl_gradient: bool) -> None:
     collector = JaxCollector(ROW.env, ROW.train, 8, ROW.num_episodes)
     state = policy.init(KEY)
     experience, _ = collector.collect(KEY, policy.agent(state), collector.init(KEY, policy.agent(state)))
-    after, _ = jax.jit(policy.update)(KEY, state, experience)
+    after, _ = eqx.filter_jit(policy.update)(KEY, state, experience)
     before, moved = (inference_leaves(x.params.agent) for x in (state, after))
     assert any(not np.array_equal(a, b) for a, b in zip(before, moved, strict=True)) == rl_gradient
 
@@ -116,7 +116,7 @@ def test_the_bound_trains_inference_and_decoders_only() -> None:
     experience, _ = collector.collect(KEY, learner.agent(state), collector.init(KEY, learner.agent(state)))
     steps = as_sequences(experience).transitions._replace(extras=None)
     state = state._replace(replay=state.replay.insert(steps))
-    after, _ = jax.jit(learner._infer)(KEY, state)
+    after, _ = eqx.filter_jit(learner._infer)(KEY, state)
     moved = [
         not np.array_equal(a, b)
         for a, b in zip(inference_leaves(learner.agent(state)), inference_leaves(learner.agent(after)), strict=True)
