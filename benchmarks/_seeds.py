@@ -20,7 +20,7 @@ def load(runs: Path, id: str, measures: tuple[str, ...]) -> np.ndarray:
     if not folders:
         raise SystemExit(f"train the seeds first: innerloop reproduce {id} --runs {runs}")
     curve = stack_seeds([AdaptationCurve.load(folder, "evaluation") for folder in folders])
-    return np.stack([np.float64(curve.metrics[name]) for name in measures], axis=-1)
+    return np.stack([np.float64(curve.scores()[name]) for name in measures], axis=-1)
 
 
 def resampled(results: dict[str, np.ndarray], statistic: Callable[[Means], float]) -> dict[str, Any]:

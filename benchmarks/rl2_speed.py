@@ -13,10 +13,11 @@ import json
 import resource
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from _speed import matrix_rate, steady
 
 RESULTS = Path(__file__).parent / "results"
 SECONDS = 15.0
@@ -62,23 +63,6 @@ def rows() -> dict[str, dict[str, Any]]:
     return found
 
 
-def matrix_rate() -> float:
-    """Floating-point operations a second of a 2048 x 2048 float32 matrix product, the best of five."""
-    import jax
-    import jax.numpy as jnp
-
-    size = 2048
-    a = jax.random.normal(jax.random.key(0), (size, size))
-    product = jax.jit(jnp.matmul)
-    product(a, a).block_until_ready()
-    best = float("inf")
-    for _ in range(5):
-        clock = time.perf_counter()
-        product(a, a).block_until_ready()
-        best = min(best, time.perf_counter() - clock)
-    return 2 * size**3 / best
-
-
 def useful_flops(agent: Any, num_epochs: int) -> float:
     """Multiply-adds (two operations each) of all weight matrices for one env step: one forward pass to act, and one
     forward and two backward passes an epoch. What is computed again to save memory does not count."""
@@ -90,10 +74,7 @@ def useful_flops(agent: Any, num_epochs: int) -> float:
 
 def measure(name: str) -> dict[str, Any]:
     """One row, timed in this process without a compilation cache."""
-    import jax
-
     from innerloop._collect import JaxCollector, StreamCollector
-    from innerloop._train import Segment, init
     from innerloop.benchmarks import benchmark
 
     row = rows()[name]
@@ -103,17 +84,9 @@ def measure(name: str) -> dict[str, Any]:
         collector: Any = JaxCollector(found.env, found.train, training.num_tasks, found.num_episodes)
     else:
         collector = StreamCollector(found.env, found.train, training.num_tasks, training.stream_steps)
-    key, per_call = jax.random.key(0), max(1, 50_000 // collector.steps_per_collect)
-    clock = time.perf_counter()
-    state = init(key, learner, collector)
-    segment = Segment(learner, collector, key, state, per_call, None)
-    compile_seconds = time.perf_counter() - clock
-    state, _ = segment(state, per_call)
-    clock, calls = time.perf_counter(), 0
-    while (seconds := time.perf_counter() - clock) < SECONDS:
-        state, _ = segment(state, per_call)
-        calls += 1
-    rate = calls * per_call * collector.steps_per_collect / seconds
+    per_call = max(1, 50_000 // collector.steps_per_collect)
+    updates, compile_seconds, state = steady(learner, collector, per_call, SECONDS)
+    rate = updates * collector.steps_per_collect
     flops = useful_flops(learner.agent(state.state), training.num_epochs) * rate
     result = {
         "name": name,

@@ -22,3 +22,8 @@ class When:
 
     def close(self, error: BaseException | None) -> None:
         pass
+
+
+def halt() -> None:
+    """Stop a run without a word to it."""
+    raise RuntimeError("halted")

@@ -9,29 +9,51 @@ import jax
 import optax
 
 from innerloop._agent import ActorCritic, Agent
+from innerloop._benchmark import Benchmark
 from innerloop._collect import Collector, JaxCollector, StreamCollector
 from innerloop._env import Box, Discrete, EnvSpec
 from innerloop._learner import Learner
-from innerloop.agents import FeedForward, Gradient, Greedy, PolicyObjective, Recurrent
+from innerloop.agents import (
+    Belief,
+    FeedForward,
+    Gradient,
+    Greedy,
+    History,
+    PolicyObjective,
+    Posterior,
+    Present,
+    Recurrent,
+    Soft,
+    SoftPolicy,
+    Summary,
+)
+from innerloop.agents._posterior import EncoderName, make_encoder
 from innerloop.algorithms._critic import TaskCritic, TaskPredictor
 from innerloop.algorithms._inner_loop import Net
 from innerloop.algorithms._on_policy import OnPolicy
+from innerloop.algorithms._soft import OffPolicy
 from innerloop.algorithms.a2c import a2c
 from innerloop.algorithms.anil import ANIL
 from innerloop.algorithms.cavia import CAVIA
 from innerloop.algorithms.e_maml import EMAML
+from innerloop.algorithms.epopt import EPOpt
 from innerloop.algorithms.fine_tuning import FineTuning
 from innerloop.algorithms.fomaml import FOMAML
+from innerloop.algorithms.hyperx import HyperX
 from innerloop.algorithms.maml import MAML
 from innerloop.algorithms.memoryless import Memoryless, Oracle
 from innerloop.algorithms.meta_policy_search import MetaPolicySearch
 from innerloop.algorithms.meta_sgd import MetaSGD
+from innerloop.algorithms.pearl import PEARL
 from innerloop.algorithms.ppo import PPO
 from innerloop.algorithms.promp import ProMP
 from innerloop.algorithms.reptile import Reptile
 from innerloop.algorithms.rl2 import RL2
+from innerloop.algorithms.sac import SoftActorCritic
+from innerloop.algorithms.varibad import BeliefSettings, VariBAD
 from innerloop.benchmarks import benchmark
 from innerloop.envs.bandits import BernoulliBandit, uniform_bandits
+from innerloop.envs.probes import PROBES
 
 KEY = jax.random.key(0)
 SPECS = {
@@ -48,6 +70,14 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
     "recurrent-joint": lambda spec: Recurrent(
         spec, key=KEY, hidden_size=8, input_widths=(7,), head_widths=(6,), num_products=5, feed_prev_obs=True
     ),
+    "belief": lambda spec: Belief(spec, key=KEY, latent_size=3, hidden_size=8, policy_widths=(8,)),
+    "belief-sample": lambda spec: Belief(
+        spec, key=KEY, latent_size=3, core="lstm", hidden_size=8, input_widths=(7,), belief_input="sample"
+    ),
+    "soft": lambda spec: soft(Present(spec, key=KEY), spec),
+    "soft-recurrent": lambda spec: soft(History(spec, key=KEY, hidden_size=8, input_widths=()), spec),
+    "posterior": lambda spec: posterior(spec, "product"),
+    "posterior-recurrent": lambda spec: posterior(spec, "gru"),
     "feedforward": lambda spec: FeedForward(spec, key=KEY, widths=(8,)),
     "feedforward-context": lambda spec: FeedForward(spec, key=KEY, widths=(8,), num_context=2, has_value=False),
     "greedy": lambda spec: Greedy(Recurrent(spec, key=KEY, hidden_size=8)),
@@ -57,6 +87,28 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
 }
 
 
+SEES_PIXELS = ("recurrent-gru", "recurrent-joint", "belief", "soft", "posterior", "feedforward", "gradient")
+PAIRS = [(agent, spec) for agent in AGENTS for spec in SPECS if spec != "pixels" or agent in SEES_PIXELS]
+"""Who is tested on what: variants of an agent share its encoder."""
+
+
+def probe_row(name: str) -> Benchmark:
+    """A probe as a row, for methods that are built from one."""
+    probe = PROBES[name]
+    return Benchmark(name, "a probe", "ours", probe.env, probe.tasks, probe.tasks, probe.num_episodes)
+
+
+def soft(summary: Summary, spec: EnvSpec) -> Soft:
+    """A small agent of a soft actor-critic."""
+    return Soft(summary, SoftPolicy(KEY, summary.num_features, spec.action, (8,)))
+
+
+def posterior(spec: EnvSpec, encoder: EncoderName) -> Posterior:
+    """A small agent that samples tasks."""
+    policy = SoftPolicy(KEY, spec.obs.num_features + 3, spec.action, (8,))
+    return Posterior(make_encoder(encoder, spec, 3, key=KEY, widths=(8,)), policy, spec)
+
+
 def gradient(base: ActorCritic, spec: EnvSpec, **options: Any) -> Gradient:
     """A small agent that adapts by gradient steps."""
     return Gradient(base, PolicyObjective(spec.obs), episodes_per_round=2, **options)
@@ -64,6 +116,9 @@ def gradient(base: ActorCritic, spec: EnvSpec, **options: Any) -> Gradient:
 
 BANDIT = BernoulliBandit(3)
 SMALL = OnPolicy(num_updates=4, num_tasks=8, num_minibatches=2)
+SMALL_SOFT = OffPolicy(
+    num_updates=4, num_tasks=8, num_gradient_steps=3, batch_size=16, capacity=100, num_warmup=0, widths=(8,)
+)
 SMALL_META = {"num_updates": 4, "num_tasks": 8}
 SMALL_NET = Net(widths=(8,))
 
@@ -83,11 +138,11 @@ def recurrent(**options: Any) -> partial[Recurrent]:
     return partial(Recurrent, BANDIT.spec, hidden_size=8, **options)
 
 
-def method(settings: Any, name: str = "bandit-n10-k5") -> tuple[Learner, Collector]:
+def method(settings: Any, name: str = "bandit-n10-k5", training: Any = SMALL) -> tuple[Learner, Collector]:
     """A row from a method's settings."""
     row = benchmark(name)
-    settings = replace(settings, training=SMALL)
-    return settings.learner(row), JaxCollector(settings.env(row), row.train, SMALL.num_tasks, row.num_episodes)
+    settings = replace(settings, training=training)
+    return settings.learner(row), JaxCollector(settings.env(row), row.train, training.num_tasks, row.num_episodes)
 
 
 def meta(settings: Any, name: str = "bandit-n10-k5", per_round: int = 4, **training: Any) -> tuple[Learner, Collector]:
@@ -104,6 +159,10 @@ def meta(settings: Any, name: str = "bandit-n10-k5", per_round: int = 4, **train
     return settings.learner(row), JaxCollector(settings.env(row), row.train, 8, num_rounds, per_round)
 
 
+BELIEFS = BeliefSettings(hidden_size=8, input_widths=(8,), state_coef=1.0, inference_batch=8, capacity=32)
+ALL_TERMS = replace(BELIEFS, rl_gradient=True, belief_input="sample", kl_to="standard", num_elbo_terms=None)
+PEARL_SMALL = PEARL(latent_size=3, encoder_widths=(8,), tasks_per_step=4, num_slots=16)
+FEW_STEPS = replace(SMALL_SOFT, capacity=500)
 ADAM = optax.adam(1e-2)
 LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "ppo-trials": lambda: (PPO(recurrent(), ADAM, num_minibatches=2), bandit_trials()),
@@ -134,6 +193,22 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "promp": lambda: meta(ProMP(), inner_adaptation_steps=2),
     "meta-policy-search": lambda: meta(MetaPolicySearch()),
     "fine-tuning": lambda: meta(FineTuning()),
+    "varibad": lambda: method(VariBAD(BELIEFS), "gridnavi-cells"),
+    "varibad-all": lambda: method(VariBAD(ALL_TERMS), "gridnavi-cells"),
+    "hyperx": lambda: method(HyperX(belief=BELIEFS), "gridnavi-cells"),
+    "sac": lambda: method(SoftActorCritic(), training=SMALL_SOFT),
+    "sac-recurrent": lambda: method(
+        SoftActorCritic(memory="gru", hidden_size=8), training=replace(SMALL_SOFT, window=10, burn_in=2)
+    ),
+    "pearl": lambda: method(PEARL_SMALL, training=SMALL_SOFT),
+    "pearl-finite": lambda: method(replace(PEARL_SMALL, next_obs=True), "gridnavi", FEW_STEPS),
+    "pearl-recurrent": lambda: method(replace(PEARL_SMALL, encoder="gru"), training=SMALL_SOFT),
     "memoryless": lambda: method(Memoryless(widths=(8,))),
+    "epopt": lambda: method(EPOpt(epsilon=0.5, widths=(8,)), training=replace(SMALL, across_episodes=False)),
     "oracle": lambda: method(Oracle(widths=(8,))),
 }
+SIBLINGS = (
+    *("ppo-predictor", "ppo-value-clip", "ppo-stream-cut", "a2c", "rl2", "memoryless", "oracle", "epopt"),
+    *("fomaml", "anil", "cavia", "meta-sgd", "fine-tuning", "varibad-all", "pearl-recurrent"),
+)
+"""Rows whose mean over tasks is computed by the same code as another row's: how it is sharded is tested there."""

@@ -29,7 +29,8 @@ def quick_compilation() -> Iterator[None]:
 @pytest.mark.parametrize("name", REGISTRY)
 def test_every_benchmark_keeps_the_contract(name):
     row = benchmark(name)
-    if name == "cartpole":
+    # Trained on a single task; or random actions never come to where tasks differ.
+    if name in ("cartpole", "cartpole-ensemble-single", "half-circle"):
         report = check_env(row.env, row.train, num_tasks=1)
         assert not report.obs_differs
         assert not report.reward_differs

@@ -1,6 +1,7 @@
 """What every agent and every learner must do, over the table in `table.py`."""
 
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -14,7 +15,7 @@ from innerloop._env import EnvSpec, advance, restart
 from innerloop._rollout import where
 from innerloop._train import init, run_updates
 from innerloop._types import Transition
-from table import AGENTS, KEY, LEARNERS, SPECS
+from table import AGENTS, KEY, LEARNERS, PAIRS, SIBLINGS, SPECS
 
 
 def shapes(tree: Any) -> Any:
@@ -33,11 +34,23 @@ def some_obs(key: Any, spec: EnvSpec) -> Any:
     return jax.random.normal(key, spec.obs.shape)
 
 
-def some_steps(agent: Any, spec: EnvSpec, num_steps: int = 6) -> tuple[Any, Transition]:
-    """The memory and transitions of a few steps; an episode ends after the third."""
+class Case(NamedTuple):
+    """An agent, what it is for, its memory after six steps, and these; an episode ends after the third."""
+
+    agent: Any
+    spec: EnvSpec
+    memory: Any
+    transitions: Transition
+
+
+@cache
+def played(agent_name: str, spec_name: str) -> Case:
+    """Made once for all tests of a worker."""
+    spec = SPECS[spec_name]
+    agent = AGENTS[agent_name](spec)
     memory, transitions = agent.init(KEY), []
     timestep = restart(spec, some_obs(KEY, spec))
-    for i, key in enumerate(jax.random.split(KEY, num_steps)):
+    for i, key in enumerate(jax.random.split(KEY, 6)):
         action, extras = agent.act(key, memory, timestep)
         reward, ends = jax.random.normal(key), i == 2
         following = advance(some_obs(key, spec), action, reward, terminated=jnp.asarray(ends))
@@ -45,18 +58,23 @@ def some_steps(agent: Any, spec: EnvSpec, num_steps: int = 6) -> tuple[Any, Tran
         memory = agent.observe(key, memory, transition)
         transitions.append(transition)
         timestep = restart(spec, some_obs(key, spec)) if ends else following
-    return memory, jax.tree.map(lambda *x: jnp.stack(x), *transitions)
+    return Case(agent, spec, memory, jax.tree.map(lambda *x: jnp.stack(x), *transitions))
 
 
-@pytest.fixture(params=[(agent, spec) for agent in AGENTS for spec in SPECS], ids="-".join)
-def agent_and_spec(request: pytest.FixtureRequest) -> tuple[Any, EnvSpec]:
-    agent, spec = request.param
-    return AGENTS[agent](SPECS[spec]), SPECS[spec]
+@pytest.fixture(params=PAIRS, ids="-".join)
+def case(request: pytest.FixtureRequest) -> Case:
+    return played(*request.param)
 
 
-def test_memory_keeps_its_structure(agent_and_spec: tuple[Any, EnvSpec]) -> None:
-    agent, spec = agent_and_spec
-    memory, transitions = some_steps(agent, spec)
+@pytest.fixture
+def actor_critic(case: Case) -> Case:
+    if not isinstance(case.agent, ActorCritic):
+        pytest.skip("only actor-critics are unrolled")
+    return case
+
+
+def test_memory_keeps_its_structure(case: Case) -> None:
+    agent, _, memory, transitions = case
     expected = shapes(agent.init(KEY))
     assert shapes(memory) == expected
     adapted = agent.adapt(KEY, memory, jax.tree.map(lambda x: x[None], transitions))
@@ -64,21 +82,20 @@ def test_memory_keeps_its_structure(agent_and_spec: tuple[Any, EnvSpec]) -> None
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves((memory, agent)))
 
 
-def test_actions_fit_the_spec(agent_and_spec: tuple[Any, EnvSpec]) -> None:
-    agent, spec = agent_and_spec
+def test_actions_fit_the_spec(case: Case) -> None:
+    agent, spec = case.agent, case.spec
     action, _ = agent.act(KEY, agent.init(KEY), restart(spec, some_obs(KEY, spec)))
     assert (action.shape, action.dtype) == (spec.action.shape, spec.action.dtype)
 
 
-def test_jit_and_vmap_agree_with_a_loop_and_trace_once(agent_and_spec: tuple[Any, EnvSpec]) -> None:
-    agent, spec = agent_and_spec
+def test_jit_and_vmap_agree_with_a_loop_and_trace_once(case: Case) -> None:
+    agent, _, memory, transitions = case
     traced = []
 
     def act_and_observe(key: Any, memory: Any, transition: Transition) -> Any:
         traced.append(1)
         return agent.act(key, memory, transition.timestep), agent.observe(key, memory, transition)
 
-    memory, transitions = some_steps(agent, spec)
     keys = jax.random.split(KEY, 6)
     memories = jax.tree.map(lambda x: jnp.stack([x] * 6), memory)
     batched = jax.jit(jax.vmap(act_and_observe))(keys, memories, transitions)
@@ -89,31 +106,22 @@ def test_jit_and_vmap_agree_with_a_loop_and_trace_once(agent_and_spec: tuple[Any
     assert len(traced) == 1
 
 
-def test_unroll_replays_acting(agent_and_spec: tuple[Any, EnvSpec]) -> None:
-    agent, spec = agent_and_spec
-    if not isinstance(agent, ActorCritic):
-        pytest.skip("only actor-critics are unrolled")
-    _, transitions = some_steps(agent, spec)
+def test_unroll_replays_acting(actor_critic: Case) -> None:
+    agent, transitions = actor_critic.agent, actor_critic.transitions
     outputs = agent.unroll(agent.init(KEY), transitions, jnp.zeros(6, bool))
     assert_close(outputs.value, transitions.extras.value)
     assert_close(outputs.log_prob, transitions.extras.log_prob)
 
 
-def test_unroll_starts_anew_where_a_trial_starts(agent_and_spec: tuple[Any, EnvSpec]) -> None:
-    agent, spec = agent_and_spec
-    if not isinstance(agent, ActorCritic):
-        pytest.skip("only actor-critics are unrolled")
-    _, transitions = some_steps(agent, spec)
+def test_unroll_starts_anew_where_a_trial_starts(actor_critic: Case) -> None:
+    agent, transitions = actor_critic.agent, actor_critic.transitions
     whole = agent.unroll(agent.init(KEY), transitions, jnp.arange(6) == 3)
     tail = agent.unroll(agent.init(KEY), jax.tree.map(lambda x: x[3:], transitions), jnp.zeros(3, bool))
     assert_close(whole.value[3:], tail.value)
 
 
-def test_padding_is_not_remembered(agent_and_spec: tuple[Any, EnvSpec]) -> None:
-    agent, spec = agent_and_spec
-    if not isinstance(agent, ActorCritic):
-        pytest.skip("only actor-critics are unrolled")
-    _, transitions = some_steps(agent, spec)
+def test_padding_is_not_remembered(actor_critic: Case) -> None:
+    agent, transitions = actor_critic.agent, actor_critic.transitions
     holes = jnp.asarray([True, False, True, True, False, True])
     padded = agent.unroll(agent.init(KEY), transitions._replace(valid=holes), jnp.zeros(6, bool))
     kept = agent.unroll(agent.init(KEY), jax.tree.map(lambda x: x[holes], transitions), jnp.zeros(4, bool))
@@ -141,8 +149,9 @@ def test_update_is_pure_finite_and_keeps_its_structure(row: tuple[Any, Any]) -> 
     assert sum(moved) >= len(moved) - 2, "an update must move (nearly) every parameter"
 
 
-def test_update_on_two_devices_equals_one(row: tuple[Any, Any]) -> None:
-    learner, collector = row
+@pytest.mark.parametrize("name", [name for name in LEARNERS if name not in SIBLINGS])
+def test_update_on_two_devices_equals_one(name: str) -> None:
+    learner, collector = LEARNERS[name]()
     start = init(KEY, learner, collector)
     experience, _ = eqx.filter_jit(collector.collect)(KEY, learner.agent(start.state), start.stream)
     update = jax.jit(lambda *arguments: learner.update(*arguments))

@@ -1,5 +1,6 @@
 """Contrasts: the same net without learning to adapt, on the same tasks; and who has none."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,20 @@ def small(method: str, benchmark: str, per_round: int | None = None, **training:
 
 
 @pytest.fixture(scope="module")
-def sine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("runs") / "sine"
     run_experiment(small("maml", "sinusoid", num_updates=50), folder, show=False, measure=False)
-    contrast_run(folder, show=False)
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        cheap(patch, 8)
+        contrast_run(folder, show=False)
+        yield folder
+
+
+def cheap(patch: pytest.MonkeyPatch, num_tasks: int) -> None:
+    """One step size on few tasks: training from scratch is then one program, that is compiled once."""
+    patch.setattr(_contrast, "RATES", (1e-2,))
+    for name in ("NUM_TASKS", "NUM_TRIAL_TASKS"):
+        patch.setattr(_contrast, name, num_tasks)
 
 
 def test_a_run_stands_beside_its_contrasts(sine: Path) -> None:
@@ -69,10 +79,10 @@ def test_measuring_on_fewer_tasks_leaves_the_evaluation_alone(sine: Path) -> Non
 def test_policies_have_an_oracle_and_the_table_shows_it(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("NUM_TASKS", "NUM_TRIAL_TASKS"):
-        monkeypatch.setattr(_contrast, name, 2)
-    folder = tmp_path / "nav"
-    run_experiment(small("maml", "nav2d", per_round=40, outer="vpg"), folder, show=False, measure=False)
+    cheap(monkeypatch, 2)
+    monkeypatch.setattr(_contrast, "MORE_DATA", 2)
+    folder = tmp_path / "point"
+    run_experiment(small("maml", "point-robot", per_round=1, outer="vpg"), folder, show=False, measure=False)
     assert main(["contrast", str(folder), "--quiet", "--num-tasks", "8"]) == 0
     out = capsys.readouterr().out
     assert all(name in out for name in ("no adaptation", "adapt 1", "oracle", FINE_TUNED, SCRATCH, "8 held-out tasks"))

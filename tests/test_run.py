@@ -17,21 +17,30 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from acting import When
+from acting import When, halt
 from innerloop._callbacks import Evaluate, Interrupted, MetricsWriter, ProgressBar, StopOnSignal, headline, read_metrics
 from innerloop._checkpoint import Checkpoint
 from innerloop._machine import compilation_cache, machine
-from innerloop._run import RunConfig, configure, evaluate_run, finished, resume, run_experiment
+from innerloop._run import (
+    RunConfig,
+    agent_of,
+    configure,
+    evaluate_run,
+    finished,
+    learner_of,
+    resume,
+    run_experiment,
+)
 from innerloop._sealed import CheckpointError, checkpoints, newest
 from innerloop._session import load
 from innerloop._train import Progress, TrainState
-from innerloop.algorithms._on_policy import OnPolicy
-from innerloop.algorithms.memoryless import Memoryless
+from innerloop.algorithms import PEARL, Memoryless, OffPolicy, OnPolicy, SoftActorCritic
 from innerloop.benchmarks import benchmark
 from table import bandit_trials
 
 pytestmark = pytest.mark.usefixtures("program_cache")
 TINY = OnPolicy(num_updates=30, num_tasks=8, loss="a2c")
+SOFT = OffPolicy(num_updates=4, num_tasks=4, num_gradient_steps=2, batch_size=16, capacity=300, widths=(4,))
 OPTIONS = [
     *("memoryless", "eleven-arm", "--widths", "4", "--loss", "a2c", "--num-updates", "30", "--num-tasks", "8"),
     *("--log-every", "1", "--checkpoint-every", "1", "--evaluate-every", "15", "--num-test-tasks", "20"),
@@ -222,6 +231,28 @@ def test_a_disk_that_fills_up_stops_the_run_with_one_error(
     assert newest(folder)[1]["update"] == 5
     resume(folder, show=False, measure=False)
     assert_same_end(folder, whole)
+
+
+@pytest.mark.parametrize("method", ["pearl", "sac"])
+def test_replay_is_resumed_bit_for_bit(method: str, tmp_path: Path) -> None:
+    """And a run's learner comes back with the state that its agent is part of."""
+    settings: dict[str, Any] = {
+        "pearl": PEARL(encoder_widths=(4,), training=SOFT),
+        "sac": SoftActorCritic(training=dataclasses.replace(SOFT, priority=0.5)),
+    }
+    periods = {"log_every": 1, "checkpoint_every": 1, "num_test_tasks": 4}
+    made = configure(method, "gridnavi-cells", settings=settings[method], **periods)
+    whole, halted = tmp_path / "whole", tmp_path / "halted"
+    run_experiment(made, whole, show=False, measure=False)
+    with pytest.raises(RuntimeError, match="halted"):
+        run_experiment(made, halted, show=False, measure=False, callbacks=[When(2, halt)])
+    assert newest(halted)[1]["update"] < 4
+    resume(halted, show=False, measure=False)
+    assert_same_end(halted, whole)
+    learner, state = learner_of(whole)
+    for x, y in zip(jax.tree.leaves(learner.agent(state)), jax.tree.leaves(agent_of(whole)), strict=True):
+        np.testing.assert_array_equal(x, y)
+    assert int(state.replay.num_items.max()) > 0
 
 
 def test_metrics_that_cannot_be_written_are_one_error(

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from acting import When
+from acting import When, halt
 from innerloop._arrays import leaves
 from innerloop._run import agent_of, configure, evaluate_run, resume, run_experiment
 from innerloop.algorithms import MAML, InnerLoop, Memoryless, MetaTraining, Net, OnPolicy
@@ -17,10 +17,6 @@ from innerloop.benchmarks import benchmark
 pytestmark = pytest.mark.usefixtures("program_cache")
 FIRST = Memoryless((4,), OnPolicy(num_updates=2, num_tasks=8, loss="a2c"))
 INNER = InnerLoop(episodes_per_round=5)
-
-
-def halt() -> None:
-    raise RuntimeError("halted")
 
 
 @pytest.fixture

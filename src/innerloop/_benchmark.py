@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from innerloop._agent import Agent
 from innerloop._env import Env
 from innerloop._task import TaskDistribution
-from innerloop._types import Trials
+from innerloop._types import Task, Transition, Trials
 
 
 def improvement(trials: Trials) -> Float[Array, ""]:
@@ -60,7 +60,7 @@ class Benchmark:
     is always there. `known` are exact or published values by metric and policy, each with its source in the docs.
     `train`, `test` and `ood` are disjoint, or the same continuous distribution from which a task is never drawn twice.
     `episodes_per_round` is what agents that adapt between episodes get for one adaptation, if they do not say otherwise;
-    None: half of a trial.
+    None: half of a trial. `shaped` gives steps a denser reward, which learners may train on and agents never see.
     """
 
     name: str
@@ -72,6 +72,7 @@ class Benchmark:
     num_episodes: int
     episodes_per_round: int | None = None
     ood: TaskDistribution | None = None
+    shaped: Callable[[Task, Transition], Float[Array, ""]] | None = None
     metrics: Mapping[str, Callable[[Trials], Float[Array, ""]]] = field(default_factory=dict)
     references: Mapping[str, Reference] = field(default_factory=dict)
     known: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

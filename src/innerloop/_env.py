@@ -7,7 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from innerloop._types import Key, Task, TimeStep
+from innerloop._types import Key, Task, TimeStep, Transition
 
 EnvState = Any
 
@@ -122,3 +122,10 @@ def advance(
         first=jnp.zeros((), bool),
         last=terminated | jnp.asarray(truncated),
     )
+
+
+def blank_transition(spec: EnvSpec) -> Transition:
+    """Shapes and dtypes of a step, without extras; it is not valid."""
+    action = jnp.zeros(spec.action.shape, spec.action.dtype)
+    timestep = restart(spec, jnp.zeros(spec.obs.shape, spec.obs.dtype))
+    return Transition(timestep, action, timestep, jnp.zeros((), bool), None)

@@ -33,10 +33,11 @@ from innerloop._collect import Collector, JaxCollector, StreamCollector
 from innerloop._env import Env
 from innerloop._evaluate import AdaptationCurve, evaluate
 from innerloop._export import read_exported
+from innerloop._learner import Learner
 from innerloop._machine import compilation_cache, provenance
 from innerloop._sealed import CheckpointError, checkpoints, newest
 from innerloop._task import TaskDistribution
-from innerloop._train import Callback, init, train
+from innerloop._train import Callback, TrainState, init, train
 from innerloop.benchmarks import benchmark as find_benchmark
 from innerloop.envs.wrappers import RevealTask
 from innerloop.recipes import default_settings
@@ -211,31 +212,43 @@ def train_run(folder: Path, config: RunConfig, *, show: bool = True, callbacks: 
     """Train from the newest checkpoint, or from the start, to the budget."""
     if finished(folder):
         return
-    benchmark, key = find_benchmark(config.benchmark), jax.random.key(config.seed)
-    goes_on = bool(checkpoints(folder))
-    settings = begun(config.settings) if goes_on else config.settings
-    env, learner = settings.env(benchmark), settings.learner(benchmark)
-    num_tasks, num_updates = config.settings.training.num_tasks, config.settings.training.num_updates
-    stream_steps = config.settings.training.stream_steps
-    if stream_steps is None:
-        num_rounds = config.settings.training.train_rounds(benchmark)
-        per_round = agent_like(config).episodes_per_adapt
-        collector: Collector = JaxCollector(env, benchmark.train, num_tasks, num_rounds, per_round)
-    else:
-        collector = StreamCollector(env, benchmark.train, num_tasks, stream_steps, benchmark.num_episodes)
-    start = None
-    if goes_on:
-        start = restore(folder, jax.eval_shape(partial(init, key, learner, collector, config.num_seeds)), key=key)
+    key, goes_on = jax.random.key(config.seed), bool(checkpoints(folder))
+    learner, collector = _training(config, begun(config.settings) if goes_on else config.settings)
+    start = _restored(folder, config, learner, collector) if goes_on else None
     train(
         key,
         learner,
         collector,
-        num_updates,
+        config.settings.training.num_updates,
         callbacks=[*_callbacks(folder, config, show), *callbacks],
         start=start,
         num_seeds=config.num_seeds,
         log_every=config.log_every,
     )
+
+
+def _training(config: RunConfig, settings: Any) -> tuple[Learner, Collector]:
+    """Who learns, and from what."""
+    benchmark, training = find_benchmark(config.benchmark), settings.training
+    env, learner = settings.env(benchmark), settings.learner(benchmark)
+    num_tasks, stream_steps = training.num_tasks, training.stream_steps
+    if stream_steps is not None:
+        return learner, StreamCollector(env, benchmark.train, num_tasks, stream_steps, benchmark.num_episodes)
+    per_round = agent_like(config).episodes_per_adapt
+    return learner, JaxCollector(env, benchmark.train, num_tasks, training.train_rounds(benchmark), per_round)
+
+
+def _restored(folder: Path, config: RunConfig, learner: Learner, collector: Collector) -> TrainState:
+    """The newest state of a run."""
+    key = jax.random.key(config.seed)
+    return restore(folder, jax.eval_shape(partial(init, key, learner, collector, config.num_seeds)), key=key)
+
+
+def learner_of(folder: str | Path) -> tuple[Learner, Any]:
+    """A run's learner and its newest state, which holds what its agent alone does not: decoders, critics, replay."""
+    config = RunConfig.read(folder)
+    learner, collector = _training(config, begun(config.settings))
+    return learner, _restored(Path(folder), config, learner, collector).state
 
 
 def _callbacks(folder: Path, config: RunConfig, show: bool) -> list[Callback]:

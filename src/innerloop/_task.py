@@ -53,6 +53,11 @@ class Finite(TaskDistribution):
         """The tasks at `index`."""
         return jax.tree.map(lambda leaf: leaf[index], self.tasks)
 
+    def find(self, task: Task) -> Int[Array, ""]:
+        """The index of one of the tasks: the first that is equal to it."""
+        same = jax.tree.map(lambda x, y: (x == y[None]).reshape(self.num_tasks, -1).all(axis=1), self.tasks, task)
+        return jnp.argmax(jnp.stack(jax.tree.leaves(same)).all(axis=0)).astype(jnp.int32)
+
     def split(self, *fractions: float, key: Key | None = None) -> tuple["Finite", ...]:
         """Disjoint parts, after a shuffle if a `key` is given. One fraction f gives (f, 1 - f).
 

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from innerloop._task import sample_tasks
-from innerloop.envs.cartpole import CartPole, CartPoleState, CartPoleTask, standard_cartpole, varied_cartpoles
+from innerloop.envs.cartpole import (
+    CartPole,
+    CartPoleState,
+    CartPoleTask,
+    mean_pole,
+    pole_ensemble,
+    pole_grid,
+    standard_cartpole,
+    varied_cartpoles,
+)
 
 
 def standard_task() -> CartPoleTask:
@@ -73,3 +82,23 @@ def test_varied_constants_stay_in_their_range():
         assert 1.45 < factors.max() <= 1.5
     with pytest.raises(ValueError, match="low=2"):
         varied_cartpoles(2.0, 1.0)
+
+
+def test_an_ensemble_of_poles_is_cut_off_at_two_deviations_and_its_tests_reach_both_ends():
+    tasks, grid, mean = sample_tasks(pole_ensemble(), jax.random.key(0), 4000), pole_grid(4, 3), mean_pole().tasks
+    for name, middle, deviation in (("half_length", 1.5, 0.7), ("pole_mass", 0.5, 0.2)):
+        values = np.asarray(getattr(tasks, name))
+        assert abs(np.abs(values - middle).max() - 2 * deviation) < 0.01
+        assert abs(values.mean() - middle) < 0.03
+        assert abs(values.std() - 0.88 * deviation) < 0.02  # of a normal distribution cut off at two deviations
+        tested = np.asarray(getattr(grid.tasks, name))
+        np.testing.assert_allclose([tested.min(), tested.max()], [values.min(), values.max()], atol=0.01)
+        np.testing.assert_allclose(getattr(mean, name), [middle])
+    np.testing.assert_allclose(grid.tasks.half_length[::3], np.linspace(0.1, 2.9, 4), rtol=1e-6)
+    assert len({(float(x), float(y)) for x, y in zip(grid.tasks.half_length, grid.tasks.pole_mass, strict=True)}) == 12
+    for name in ("gravity", "cart_mass", "force"):
+        standard = float(getattr(standard_task(), name))
+        for some in (tasks, grid.tasks, mean):
+            np.testing.assert_allclose(getattr(some, name), standard)
+    with pytest.raises(ValueError, match="num_masses=1"):
+        pole_grid(num_masses=1)

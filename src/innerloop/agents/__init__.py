@@ -1,9 +1,28 @@
 """Memory architectures that several learners use."""
 
+from innerloop.agents._belief import Belief
 from innerloop.agents._feedforward import FeedForward
 from innerloop.agents._gradient import Gradient
 from innerloop.agents._greedy import Greedy
 from innerloop.agents._objectives import AnswerError, Objective, PolicyObjective
+from innerloop.agents._posterior import Posterior
 from innerloop.agents._recurrent import Recurrent
+from innerloop.agents._soft import Soft, SoftPolicy
+from innerloop.agents._summary import History, Present, Summary
 
-__all__ = ["AnswerError", "FeedForward", "Gradient", "Greedy", "Objective", "PolicyObjective", "Recurrent"]
+__all__ = [
+    "AnswerError",
+    "Belief",
+    "FeedForward",
+    "Gradient",
+    "Greedy",
+    "History",
+    "Objective",
+    "PolicyObjective",
+    "Posterior",
+    "Present",
+    "Recurrent",
+    "Soft",
+    "SoftPolicy",
+    "Summary",
+]

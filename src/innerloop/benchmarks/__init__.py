@@ -8,12 +8,23 @@ import difflib
 import functools
 
 from innerloop._benchmark import Benchmark, Rows
-from innerloop.benchmarks import _bandits, _control, _glyphs, _grids, _memory, _navigation, _regression, _tabular
+from innerloop.benchmarks import (
+    _bandits,
+    _control,
+    _glyphs,
+    _grids,
+    _hunts,
+    _memory,
+    _navigation,
+    _regression,
+    _tabular,
+)
 
 REGISTRY: Rows = {
     **_bandits.rows(),
     **_tabular.rows(),
     **_grids.rows(),
+    **_hunts.rows(),
     **_memory.rows(),
     **_control.rows(),
     **_navigation.rows(),

@@ -2,6 +2,7 @@
 
 import dataclasses
 from functools import partial
+from typing import Literal
 
 import jax
 
@@ -14,9 +15,11 @@ from innerloop.references.generic import Random
 from innerloop.references.start_goal import Explorer, ShortestPath
 
 
-def _gridnavi(name: str, summary: str, train: TaskDistribution, test: TaskDistribution) -> Benchmark:
+def _gridnavi(
+    name: str, summary: str, train: TaskDistribution, test: TaskDistribution, obs: Literal["xy", "cell"] = "xy"
+) -> Benchmark:
     """The references hold all 21 goals possible, whatever the split."""
-    env, goals = GridNavi(), gridnavi_goals()
+    env, goals = GridNavi(obs=obs), gridnavi_goals()
     return Benchmark(
         name=name,
         summary=summary,
@@ -40,10 +43,10 @@ def _gridnavi(name: str, summary: str, train: TaskDistribution, test: TaskDistri
     )
 
 
-def _gridnavi_published() -> Benchmark:
+def _gridnavi_published(name: str = "gridnavi", obs: Literal["xy", "cell"] = "xy") -> Benchmark:
     goals = gridnavi_goals()
     summary = "find one of 21 hidden goals on a 5 x 5 grid, 4 episodes of 15 steps; trained and tested on the same 21"
-    row = _gridnavi("gridnavi", summary, goals, goals)
+    row = _gridnavi(name, summary if obs == "xy" else "GridNavi, observed as the number of the cell", goals, goals, obs)
     known = {"random": -4.6, "posterior_sampling": 11.6, "bayes_optimal": 37.214, "optimal": 44.286}
     return dataclasses.replace(row, known={"return": known})
 
@@ -106,6 +109,7 @@ def rows() -> Rows:
     """The family's benchmarks by name."""
     return {
         "gridnavi": _gridnavi_published,
+        "gridnavi-cells": partial(_gridnavi_published, "gridnavi-cells", "cell"),
         "gridnavi-held-out": _gridnavi_held_out,
         "start-goal-5": partial(_start_goal, "start-goal-5", 5),
         "start-goal-7": partial(_start_goal, "start-goal-7", 7),

@@ -1,4 +1,4 @@
-"""What gradient-based methods are measured on: navigation, the four corners, control with varied physics."""
+"""What gradient-based methods are measured on: navigation, the four corners, the half circle, control with varied physics."""
 
 import math
 from dataclasses import replace
@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from innerloop._benchmark import Benchmark, Reference, Rows, adaptation_metrics, mean_return
@@ -18,10 +19,11 @@ from innerloop.envs.corners import CORNERS, Corners, corner_tasks
 from innerloop.envs.krazy_world import KrazyWorld, krazy_worlds
 from innerloop.envs.navigation import Navigation, navigation_goals, navigation_worlds
 from innerloop.envs.pendulum import Pendulum, pendulum_masses
+from innerloop.envs.point import PointGoal, minus_distance, semicircle_goals
 from innerloop.envs.reacher import Reacher, reacher_goals
 from innerloop.envs.wrappers import ScaleActions
 from innerloop.references.generic import Constant, Random
-from innerloop.references.point import Navigate
+from innerloop.references.point import GoToGoal, Navigate, best_returns
 
 ROUND = 20
 
@@ -114,6 +116,27 @@ def _corners() -> Benchmark:
     return replace(row, metrics={**row.metrics, "corners_visited": corners_visited, "goal_reached": goal_reached})
 
 
+def ever_paid(trials: Trials) -> Float[Array, ""]:
+    """The share of the episodes of the last round that come where there is a reward."""
+    return (trials.transitions.next_timestep.reward[-1] > 0).any(axis=-1).mean()
+
+
+def _half_circle() -> Benchmark:
+    env, (train, test) = PointGoal(50, radius=0.8, peak=2.0), semicircle_goals(200, 2.0).split(0.5)
+    best = float(best_returns(env, np.asarray(test.tasks.goal)).mean())
+    row = _rounds(
+        "half-circle",
+        "A point seeks a goal on a half circle of radius 2 that pays only near to it; training may use the distance",
+        "after Gupta et al. 2018 (MAESN), wheeled robot, released code; a point instead of the robot is ours",
+        env,
+        train,
+        test,
+        oracle=Reference(GoToGoal, "told the goal, walks straight to it", reveals_task=True),
+        known={"adapt_3": {"oracle": best}},
+    )
+    return replace(row, shaped=minus_distance, metrics={**row.metrics, "goal_reached": ever_paid})
+
+
 def _krazy_world() -> Benchmark:
     train, test = krazy_worlds(96).split(1 / 3)
     return _rounds(
@@ -186,6 +209,7 @@ def rows() -> Rows:
         "nav2d": _nav2d,
         "nav2d-worlds": _nav2d_worlds,
         "corners": _corners,
+        "half-circle": _half_circle,
         "krazy-world": _krazy_world,
         "krazy-world-5": _krazy_world_5,
         "pendulum-mass": _pendulum_mass,

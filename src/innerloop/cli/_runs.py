@@ -1,5 +1,6 @@
 """innerloop resume, evaluate, contrast, report: what one does with runs."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -141,27 +142,35 @@ def report_command(arguments: list[str]) -> int:
     html_curve(curves, out / "curve.html", title, references=references)
     plot_learning(options.runs, out / "learning.png", title)
     pictures = [out / "curve.png", out / "curve.html", out / "learning.png"]
-    pictures += _fits(options.runs[0], configs[0], out / "fits.png")
+    pictures += _insides(options.runs[0], configs[0], out)
     print(f"pictures: {', '.join(map(str, pictures))}")
     return 0
 
 
-def _fits(folder: Path, config: Any, path: Path) -> list[Path]:
-    """The picture of fitted functions, if that is what the run's agent does, by gradient steps."""
+def _insides(folder: Path, config: Any, out: Path) -> list[Path]:
+    """Pictures of what a run's agent does, as far as they make sense: fitted functions, beliefs, ways."""
     from innerloop._run import agent_of
-    from innerloop.agents import Gradient
+    from innerloop.agents import Belief, Gradient, Posterior
     from innerloop.benchmarks import benchmark
     from innerloop.envs import Regression
-    from innerloop.report import plot_fits
+    from innerloop.report import plot_beliefs, plot_fits, plot_rollouts
+    from innerloop.report._beliefs import PLACES
 
-    row = benchmark(config.benchmark)
-    if not isinstance(row.env, Regression) or config.num_seeds is not None:
+    if config.num_seeds is not None:
         return []
-    agent = agent_of(folder)
-    if not isinstance(agent, Gradient):
-        return []
-    plot_fits(agent, row.env, row.test, path, f"{config.method} on {config.benchmark}")
-    return [path]
+    row, agent, pictures = benchmark(config.benchmark), agent_of(folder), []
+    title = f"{config.method} on {config.benchmark}"
+    env, rounds = config.settings.env(row), math.ceil(row.num_episodes / agent.episodes_per_adapt)
+    if isinstance(row.env, Regression) and isinstance(agent, Gradient):
+        plot_fits(agent, row.env, row.test, out / "fits.png", title)
+        pictures.append(out / "fits.png")
+    if isinstance(agent, Belief | Posterior) and rounds > 1:
+        plot_beliefs(agent, env, row.test, rounds, out / "beliefs.png", title)
+        pictures.append(out / "beliefs.png")
+    if type(env) in PLACES:
+        plot_rollouts(agent, env, row.test, rounds, out / "ways.png", title)
+        pictures.append(out / "ways.png")
+    return pictures
 
 
 def _merged(runs: list[tuple[Path, Any]], greedy: bool) -> list[Any]:

@@ -13,8 +13,18 @@ from innerloop.envs.bandits import (
     uniform_bandits,
     uniform_dependent_bandits,
 )
-from innerloop.envs.cartpole import CartPole, CartPoleTask, standard_cartpole, varied_cartpoles
+from innerloop.envs.bus import BusGrid, BusTask, bus_permutations, distracting_permutations
+from innerloop.envs.cartpole import (
+    CartPole,
+    CartPoleTask,
+    mean_pole,
+    pole_ensemble,
+    pole_grid,
+    standard_cartpole,
+    varied_cartpoles,
+)
 from innerloop.envs.corners import Corners, CornerTask, corner_tasks
+from innerloop.envs.dark_room import DarkKeyToDoor, DarkRoom, KeyDoorTask, dark_goals, dark_keys_and_doors
 from innerloop.envs.glyphs import Glyphs, GlyphTask, characters
 from innerloop.envs.gridnavi import GridNavi, GridTask, gridnavi_goals
 from innerloop.envs.harlow import Harlow, HarlowFixation1D, HarlowTask, ObjectPairs, object_pairs
@@ -33,9 +43,11 @@ from innerloop.envs.regression import (
     sinusoids,
     sinusoids_with_frequency,
 )
+from innerloop.envs.rooms import Rooms, RoomsTask, rooms_tasks
 from innerloop.envs.start_goal import Mazes, StartGoalGrid, StartGoalTask, placements
 from innerloop.envs.supervised import Supervised
 from innerloop.envs.tabular import TabularMDP, TabularTask, random_mdps, random_walk_env, random_walks
+from innerloop.envs.treasure import TreasureHunt, TreasureTask, treasures
 from innerloop.envs.two_step import TwoStep, TwoStepTask, two_step_tasks
 from innerloop.envs.wrappers import RevealTask, ScaleActions
 
@@ -44,10 +56,14 @@ __all__ = [
     "AcrobotTask",
     "BanditTask",
     "BernoulliBandit",
+    "BusGrid",
+    "BusTask",
     "CartPole",
     "CartPoleTask",
     "CornerTask",
     "Corners",
+    "DarkKeyToDoor",
+    "DarkRoom",
     "GlyphTask",
     "Glyphs",
     "GridNavi",
@@ -56,6 +72,7 @@ __all__ = [
     "HarlowFixation1D",
     "HarlowTask",
     "InformativeBandit",
+    "KeyDoorTask",
     "KrazyTask",
     "KrazyWorld",
     "Mazes",
@@ -73,6 +90,8 @@ __all__ = [
     "RestlessBandit",
     "RestlessTask",
     "RevealTask",
+    "Rooms",
+    "RoomsTask",
     "ScaleActions",
     "Sinusoid",
     "StartGoalGrid",
@@ -80,19 +99,28 @@ __all__ = [
     "Supervised",
     "TabularMDP",
     "TabularTask",
+    "TreasureHunt",
+    "TreasureTask",
     "TwoStep",
     "TwoStepTask",
+    "bus_permutations",
     "characters",
     "corner_tasks",
+    "dark_goals",
+    "dark_keys_and_doors",
     "dependent_bandits",
+    "distracting_permutations",
     "gridnavi_goals",
     "informative_bandits",
     "krazy_worlds",
+    "mean_pole",
     "navigation_goals",
     "navigation_worlds",
     "object_pairs",
     "pendulum_masses",
     "placements",
+    "pole_ensemble",
+    "pole_grid",
     "polynomial",
     "polynomials",
     "random_mdps",
@@ -100,6 +128,7 @@ __all__ = [
     "random_walks",
     "reacher_goals",
     "restless_bandits",
+    "rooms_tasks",
     "semicircle_goals",
     "sine",
     "sinusoids",
@@ -108,6 +137,7 @@ __all__ = [
     "standard_acrobot",
     "standard_cartpole",
     "standard_pendulum",
+    "treasures",
     "two_step_tasks",
     "uniform_bandits",
     "uniform_dependent_bandits",

@@ -91,3 +91,41 @@ def varied_cartpoles(low: float = 0.5, high: float = 1.5) -> Sampled:
         return CartPoleTask(*(value * factor for value, factor in zip(STANDARD, factors, strict=True)))
 
     return Sampled(sample)
+
+
+POLE_LENGTHS = (1.5, 0.7, 0.1, 2.9)
+POLE_MASSES = (0.5, 0.2, 0.1, 0.9)
+"""Mean, deviation, least and greatest of half the pole's length (m) and of its mass (kg) in the ensemble."""
+
+
+def pole_ensemble() -> Sampled:
+    """Poles of unknown length and mass, each a normal distribution cut off at two deviations; the rest is standard."""
+
+    def draw(key: Key, mean: float, deviation: float, low: float, high: float) -> Float[Array, ""]:
+        lower, upper = (low - mean) / deviation, (high - mean) / deviation
+        return mean + deviation * jax.random.truncated_normal(key, lower, upper)
+
+    def sample(key: Key) -> CartPoleTask:
+        length_key, mass_key = jax.random.split(key)
+        return _pole(draw(length_key, *POLE_LENGTHS), draw(mass_key, *POLE_MASSES))
+
+    return Sampled(sample)
+
+
+def mean_pole() -> Finite:
+    """The one model in the middle of `pole_ensemble`."""
+    return Finite(_pole(jnp.asarray([POLE_LENGTHS[0]]), jnp.asarray([POLE_MASSES[0]])))
+
+
+def pole_grid(num_lengths: int = 20, num_masses: int = 10) -> Finite:
+    """Poles spread evenly over the whole range of `pole_ensemble`, its ends included; lengths vary slowest."""
+    for name, number in (("num_lengths", num_lengths), ("num_masses", num_masses)):
+        if number < 2:
+            raise ValueError(f"pole_grid({name}={number}): must be at least 2, for both ends.")
+    lengths, masses = jnp.linspace(*POLE_LENGTHS[2:], num_lengths), jnp.linspace(*POLE_MASSES[2:], num_masses)
+    return Finite(_pole(jnp.repeat(lengths, num_masses), jnp.tile(masses, num_lengths)))
+
+
+def _pole(half_length: Float[Array, "*batch"], mass: Float[Array, "*batch"]) -> CartPoleTask:
+    gravity, cart_mass, _, _, force = (jnp.full_like(mass, value) for value in STANDARD)
+    return CartPoleTask(gravity, cart_mass, mass, half_length, force)

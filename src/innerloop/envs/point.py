@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from innerloop._env import Box, Env, EnvSpec, advance, restart
 from innerloop._task import Finite, Sampled
-from innerloop._types import Key, TimeStep
+from innerloop._types import Key, TimeStep, Transition
 
 MAX_STEP = 0.1
 ARENA = 5.0
@@ -30,18 +30,39 @@ class PointState(NamedTuple):
 
 
 class PointGoal(Env):
-    """Starts at the origin; the reward is minus the distance to the goal after the step.
+    """Starts at the origin, or uniformly on the square of half width `start`; the reward is minus the distance to the
+    goal after the step.
 
     The action, clipped to 0.1 on each axis, is added to the position, which stays within 5 of the origin on each axis.
     No goal ends the episode: it is truncated after `max_steps`. The observation is the position or, with
     `show_distance`, the position and the distance to the goal: that is garage's PointEnv (2021.3, with `never_done`),
-    whose tasks are `square_goals()` and whose horizon is 100.
+    whose tasks are `square_goals()` and whose horizon is 100. With a `radius` the reward is `peak` - distance within it
+    and 0 elsewhere (the sparse point robot of Rakelly et al. 2019, whose horizon is 20 and whose radius is 0.2).
     """
 
     spec: EnvSpec
     show_distance: bool = eqx.field(static=True)
+    radius: float | None = eqx.field(static=True)
+    peak: float = eqx.field(static=True)
+    start: float = eqx.field(static=True)
 
-    def __init__(self, max_steps: int = 100, show_distance: bool = False):
+    def __init__(
+        self,
+        max_steps: int = 100,
+        show_distance: bool = False,
+        radius: float | None = None,
+        peak: float = 1.0,
+        start: float = 0.0,
+    ):
+        if radius is not None and radius <= 0:
+            raise ValueError(f"PointGoal(radius={radius}): must be positive.")
+        if radius is None and peak != 1.0:
+            raise ValueError(f"PointGoal(peak={peak}): only a sparse reward has one; give a radius, too.")
+        if not 0 <= start <= ARENA:
+            raise ValueError(f"PointGoal(start={start}): must be between 0 and {ARENA}.")
+        self.radius = radius
+        self.peak = peak
+        self.start = start
         self.spec = EnvSpec(Box((3 if show_distance else 2,)), Box((2,), -MAX_STEP, MAX_STEP), max_steps)
         self.show_distance = show_distance
 
@@ -49,7 +70,7 @@ class PointGoal(Env):
         return jnp.append(position, distance) if self.show_distance else position
 
     def reset(self, key: Key, task: PointTask) -> tuple[PointState, TimeStep]:
-        position = jnp.zeros((2,))
+        position = jax.random.uniform(key, (2,), minval=-self.start, maxval=self.start)
         state = PointState(position, jnp.zeros((), jnp.int32))
         return state, restart(self.spec, self._show(position, _length(position - task.goal)))
 
@@ -59,7 +80,13 @@ class PointGoal(Env):
         distance = _length(position - task.goal)
         state = PointState(position, state.steps + 1)
         truncated = state.steps == self.spec.max_steps
-        return state, advance(self._show(position, distance), action, -distance, truncated=truncated)
+        reward = -distance if self.radius is None else jnp.where(distance <= self.radius, self.peak - distance, 0.0)
+        return state, advance(self._show(position, distance), action, reward, truncated=truncated)
+
+
+def minus_distance(task: PointTask, transition: Transition) -> Float[Array, ""]:
+    """The dense reward of a step: minus the distance to the goal after it."""
+    return -_length(transition.next_timestep.obs[:2] - task.goal)
 
 
 def _length(vector: Float[Array, "2"]) -> Float[Array, ""]:

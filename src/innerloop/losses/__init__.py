@@ -12,17 +12,22 @@ from innerloop.losses._value import (
     value_error,
     weights,
 )
+from innerloop.losses._variational import bernoulli_log_prob, gaussian_kl, gaussian_log_prob, gaussian_product
 
 __all__ = [
     "SURROGATES",
     "SurrogateName",
     "answer_error",
+    "bernoulli_log_prob",
     "clipped_surrogate",
     "clipped_value_error",
     "dice_surrogate",
     "discounted_returns",
     "explained_variance",
     "following_value",
+    "gaussian_kl",
+    "gaussian_log_prob",
+    "gaussian_product",
     "generalized_advantage",
     "kl_divergence",
     "linear_baseline",

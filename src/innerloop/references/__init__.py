@@ -1,5 +1,31 @@
 """Reference policies: agents that need no training, one module for each family of benchmarks."""
 
-from innerloop.references import bandits, generic, gridnavi, harlow, point, start_goal, tabular, two_step
+from innerloop.references import (
+    bandits,
+    bus,
+    dark_room,
+    generic,
+    gridnavi,
+    harlow,
+    point,
+    rooms,
+    start_goal,
+    tabular,
+    treasure,
+    two_step,
+)
 
-__all__ = ["bandits", "generic", "gridnavi", "harlow", "point", "start_goal", "tabular", "two_step"]
+__all__ = [
+    "bandits",
+    "bus",
+    "dark_room",
+    "generic",
+    "gridnavi",
+    "harlow",
+    "point",
+    "rooms",
+    "start_goal",
+    "tabular",
+    "treasure",
+    "two_step",
+]

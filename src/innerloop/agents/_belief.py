@@ -1,0 +1,138 @@
+"""An agent that keeps a belief about which task it is in, and acts on it."""
+
+from typing import Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from innerloop._agent import ActExtras, ActorCritic, Outputs
+from innerloop._env import EnvSpec
+from innerloop._types import Key, Memory, TimeStep, Transition
+from innerloop.agents._summary import History, HistoryMemory
+from innerloop.envs.wrappers import encode
+from innerloop.nn import MLP, Activation, CoreName, Linear, PolicyHead, act_extras
+
+BeliefInput = Literal["moments", "sample"]
+
+
+class Latent(NamedTuple):
+    """A Gaussian over task vectors with diagonal covariance."""
+
+    mean: Float[Array, "*time latent"]
+    log_variance: Float[Array, "*time latent"]
+
+
+class BeliefMemory(NamedTuple):
+    """What has happened, and the standard normal noise by which a sample of the belief is drawn."""
+
+    past: HistoryMemory
+    noise: Float[Array, " latent"]
+
+
+class Belief(ActorCritic):
+    """Policy and value on the observation and a belief q(m | what happened so far) (Zintgraf et al. 2020, section 3).
+
+    A recurrent net is fed each transition (a_t, r_{t+1}, s_{t+1}, episode-end flag) and gives mean and log-variance of
+    a latent task vector m; before the first one it gives the prior. It runs across the episodes of a trial.
+
+    Args:
+        latent_size: dimensions of m.
+        core, hidden_size, input_widths: the inference net, and layers on all that it is fed.
+        policy_widths, activation: hidden layers of policy and of value on observation and belief.
+        belief_input: feed policy and value with the "moments" of the belief, or with a "sample" of it. The noise of
+            the sample is drawn once a trial, so that a trial pursues one hypothesis as the belief narrows.
+        rl_gradient: whether the policy's loss also trains the inference net.
+    """
+
+    history: History
+    mean: Linear
+    log_variance: Linear
+    policy_net: MLP
+    policy: PolicyHead
+    value_net: MLP
+    value: Linear
+    spec: EnvSpec
+    latent_size: int = eqx.field(static=True)
+    belief_input: BeliefInput = eqx.field(static=True)
+    rl_gradient: bool = eqx.field(static=True)
+    episodes_per_adapt: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        spec: EnvSpec,
+        *,
+        key: Key,
+        latent_size: int = 5,
+        core: CoreName = "gru",
+        hidden_size: int = 64,
+        input_widths: tuple[int, ...] = (),
+        policy_widths: tuple[int, ...] = (64,),
+        activation: Activation = "tanh",
+        belief_input: BeliefInput = "moments",
+        rl_gradient: bool = False,
+    ):
+        if latent_size < 1:
+            raise ValueError(f"Belief(latent_size={latent_size}): must be at least 1.")
+        if belief_input not in ("moments", "sample"):
+            raise ValueError(f"Belief(belief_input={belief_input!r}): choose moments or sample.")
+        keys = jax.random.split(key, 7)
+        self.history = History(spec, key=keys[0], core=core, hidden_size=hidden_size, input_widths=input_widths)
+        self.mean = Linear(keys[1], hidden_size, latent_size)
+        self.log_variance = Linear(keys[2], hidden_size, latent_size)
+        num_seen = spec.obs.num_features + latent_size * (2 if belief_input == "moments" else 1)
+        num_features = policy_widths[-1] if policy_widths else num_seen
+        self.policy_net = MLP(keys[3], num_seen, policy_widths, activation)
+        self.policy = PolicyHead(keys[4], num_features, spec.action)
+        self.value_net = MLP(keys[5], num_seen, policy_widths, activation)
+        self.value = Linear(keys[6], num_features, 1)
+        self.spec = spec
+        self.latent_size = latent_size
+        self.belief_input = belief_input
+        self.rl_gradient = rl_gradient
+        self.episodes_per_adapt = 1
+
+    def init(self, key: Key) -> BeliefMemory:
+        return BeliefMemory(self.history.init(key), jax.random.normal(key, (self.latent_size,)))
+
+    def belief(self, memory: BeliefMemory) -> Latent:
+        """What the agent believes now."""
+        return Latent(self.mean(memory.past.output), self.log_variance(memory.past.output))
+
+    def _see(self, obs: Array, latent: Latent, noise: Float[Array, " latent"]) -> Float[Array, " seen"]:
+        """What policy and value are computed from."""
+        if not self.rl_gradient:
+            latent = jax.lax.stop_gradient(latent)
+        if self.belief_input == "moments":
+            believed = [latent.mean, latent.log_variance]
+        else:
+            believed = [latent.mean + jnp.exp(0.5 * latent.log_variance) * noise]
+        return jnp.concatenate([encode(self.spec.obs, obs), *believed])
+
+    def _value(self, seen: Float[Array, " seen"]) -> Float[Array, ""]:
+        return self.value(self.value_net(seen))[0]
+
+    def act(self, key: Key, memory: BeliefMemory, timestep: TimeStep) -> tuple[Array, ActExtras]:
+        seen = self._see(timestep.obs, self.belief(memory), memory.noise)
+        policy = self.policy(self.policy_net(seen))
+        action = policy.sample(key)
+        return action, act_extras(policy, action, self._value(seen))
+
+    def observe(self, key: Key, memory: BeliefMemory, transition: Transition) -> BeliefMemory:
+        return memory._replace(past=self.history.observe(key, memory.past, transition))
+
+    def adapt(self, key: Key, memory: Memory, episodes: Transition) -> Memory:
+        return memory
+
+    def infer(self, memory: BeliefMemory, transitions: Transition, trial_first: Bool[Array, " time"]) -> Latent:
+        """The beliefs before each step of a sequence, and after its last one: `[time + 1 latent]`."""
+        outputs = self.history.outputs(memory.past, transitions, trial_first)
+        return Latent(jax.vmap(self.mean)(outputs), jax.vmap(self.log_variance)(outputs))
+
+    def unroll(self, memory: Memory, transitions: Transition, trial_first: Bool[Array, " time"]) -> Outputs:
+        latent = jax.tree.map(lambda x: x[:-1], self.infer(memory, transitions, trial_first))
+        seen = jax.vmap(lambda obs, latent: self._see(obs, latent, memory.noise))(transitions.timestep.obs, latent)
+        features = jax.vmap(self.policy_net)(seen)
+        log_prob, entropy, policy = jax.vmap(self.policy.judge)(features, transitions.action)
+        return Outputs(log_prob, entropy, jax.vmap(self._value)(seen), features, policy)

@@ -1,0 +1,137 @@
+"""What policies and critics are fed with: the present, and what a memory keeps of the past."""
+
+import abc
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from innerloop._env import EnvSpec
+from innerloop._rollout import where
+from innerloop._types import Key, Memory, TimeStep, Transition
+from innerloop.agents._feedforward import NoMemory
+from innerloop.envs.wrappers import encode
+from innerloop.nn import MLP, Core, CoreName, Encoder, make_core
+
+
+class Summary(eqx.Module):
+    """What policy and critics are fed with: features of the present, and of the past that a memory keeps."""
+
+    @property
+    @abc.abstractmethod
+    def num_features(self) -> int:
+        """How many there are."""
+
+    @abc.abstractmethod
+    def init(self, key: Key) -> Memory:
+        """The memory at the start of a trial."""
+
+    @abc.abstractmethod
+    def see(self, memory: Memory, timestep: TimeStep) -> Float[Array, " features"]:
+        """The features before a step."""
+
+    @abc.abstractmethod
+    def observe(self, key: Key, memory: Memory, transition: Transition) -> Memory:
+        """The memory after a step."""
+
+
+class Present(Summary):
+    """The observation alone: for what is not hidden."""
+
+    encoder: Encoder
+
+    def __init__(self, spec: EnvSpec, *, key: Key):
+        self.encoder = Encoder(key, spec.obs)
+
+    @property
+    def num_features(self) -> int:
+        return self.encoder.num_features
+
+    def init(self, key: Key) -> NoMemory:
+        return NoMemory()
+
+    def see(self, memory: NoMemory, timestep: TimeStep) -> Float[Array, " features"]:
+        return self.encoder(timestep.obs)
+
+    def observe(self, key: Key, memory: NoMemory, transition: Transition) -> NoMemory:
+        return memory
+
+
+class HistoryMemory(NamedTuple):
+    """The core's state and its output."""
+
+    state: Any
+    output: Float[Array, " size"]
+
+
+class History(Summary):
+    """The observation, and a recurrent core's summary of all transitions of the trial so far."""
+
+    encoder: Encoder
+    joint: MLP
+    core: Core
+    spec: EnvSpec
+
+    def __init__(
+        self,
+        spec: EnvSpec,
+        *,
+        key: Key,
+        core: CoreName = "gru",
+        hidden_size: int = 64,
+        input_widths: tuple[int, ...] = (32,),
+    ):
+        encoder_key, joint_key, core_key = jax.random.split(key, 3)
+        self.encoder = Encoder(encoder_key, spec.obs)
+        num_in = self.encoder.num_features + spec.action.num_features + 2
+        self.joint = MLP(joint_key, num_in, input_widths)
+        self.core = make_core(core, core_key, input_widths[-1] if input_widths else num_in, hidden_size)
+        self.spec = spec
+
+    @property
+    def num_features(self) -> int:
+        return self.encoder.num_features + self.core.size
+
+    def init(self, key: Key) -> HistoryMemory:
+        return self.start()
+
+    def start(self) -> HistoryMemory:
+        """The memory of nothing."""
+        return HistoryMemory(self.core.initial(), jnp.zeros((self.core.size,)))
+
+    def see(self, memory: HistoryMemory, timestep: TimeStep) -> Float[Array, " features"]:
+        return jnp.concatenate([self.encoder(timestep.obs), memory.output])
+
+    def observe(self, key: Key, memory: HistoryMemory, transition: Transition) -> HistoryMemory:
+        return self._write(memory, transition)
+
+    def _write(self, memory: HistoryMemory, transition: Transition) -> HistoryMemory:
+        step = transition.next_timestep
+        scalars = jnp.stack([step.reward, step.last.astype(jnp.float32)])
+        action = encode(self.spec.action, step.prev_action)
+        inputs = self.joint(jnp.concatenate([self.encoder(step.obs), action, scalars]))
+        return HistoryMemory(*self.core.step(memory.state, inputs))
+
+    def read(self, memory: HistoryMemory, transitions: Transition) -> HistoryMemory:
+        """The memory after those of a sequence `[time]` that are valid."""
+
+        def step(memory: HistoryMemory, transition: Transition) -> tuple[HistoryMemory, None]:
+            return where(transition.valid, self._write(memory, transition), memory), None
+
+        return jax.lax.scan(step, memory, transitions._replace(extras=None))[0]
+
+    def outputs(
+        self, memory: HistoryMemory, transitions: Transition, trial_first: Bool[Array, " time"]
+    ) -> Float[Array, "times size"]:
+        """The core's outputs before each step of a sequence, and after its last one."""
+        start = self.start()
+
+        def step(memory: HistoryMemory, inputs: tuple[Transition, Array]) -> tuple[HistoryMemory, Array]:
+            transition, first = inputs
+            memory = where(first, start, memory)
+            return where(transition.valid, self._write(memory, transition), memory), memory.output
+
+        last, outputs = jax.lax.scan(step, memory, (transitions._replace(extras=None), trial_first))
+        return jnp.concatenate([outputs, last.output[None]])

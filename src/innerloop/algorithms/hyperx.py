@@ -1,0 +1,204 @@
+"""HyperX: exploration in approximate hyper-state space for meta-RL (Zintgraf et al. 2021).
+
+VariBAD's policy is paid, in training only, for hyper-states (an observation and a belief) that it has rarely seen, and
+where beliefs fail to predict: so it meets what beliefs must be learned from. Both bonuses fade out.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float
+
+from innerloop._benchmark import Benchmark
+from innerloop._env import Env, EnvSpec
+from innerloop._learner import Learner, apply_gradients, scheduled
+from innerloop._types import Key, Metrics, Transition, Trials
+from innerloop.agents import Belief
+from innerloop.agents._belief import Latent
+from innerloop.algorithms._on_policy import OnPolicy
+from innerloop.algorithms._sequences import Moments, as_sequences
+from innerloop.algorithms.varibad import BeliefSettings, Inference, VariBADLearner, VariBADState
+from innerloop.envs.wrappers import encode
+from innerloop.losses import weights
+from innerloop.nn import MLP, Linear
+
+MOST = 5.0
+"""Bonuses are cut off at so many standard deviations."""
+
+
+class Distillation(eqx.Module):
+    """A fixed random net and one that learns to give the same: they differ where little was seen (Burda et al. 2019)."""
+
+    target: tuple[MLP, Linear]
+    learned: tuple[MLP, Linear]
+
+    def __init__(self, key: Key, num_in: int, widths: tuple[int, ...], num_out: int):
+        def make(key: Key) -> tuple[MLP, Linear]:
+            net_key, head_key = jax.random.split(key)
+            return MLP(net_key, num_in, widths, "relu"), Linear(head_key, widths[-1] if widths else num_in, num_out)
+
+        target_key, learned_key = jax.random.split(key)
+        self.target, self.learned = make(target_key), make(learned_key)
+
+    def error(self, x: Float[Array, " features"]) -> Float[Array, ""]:
+        """The mean squared difference at x."""
+        truth, guess = (head(net(x)) for net, head in (self.target, self.learned))
+        return jnp.square(jax.lax.stop_gradient(truth) - guess).mean()
+
+
+class HyperXParams(NamedTuple):
+    """What is trained: VariBAD's parameters, and the net that learns what was seen."""
+
+    varibad: tuple[object, Inference]
+    seen: tuple[MLP, Linear]
+
+
+class HyperXState(NamedTuple):
+    """VariBAD's state; the nets that tell the new from the known, and their optimiser; the moments of both bonuses."""
+
+    varibad: VariBADState
+    distillation: Distillation
+    opt_state: optax.OptState
+    novelty: Moments
+    surprise: Moments
+
+    @property
+    def params(self) -> HyperXParams:
+        """All that is trained."""
+        return HyperXParams(self.varibad.params, self.distillation.learned)
+
+
+class HyperXLearner(Learner):
+    """VariBAD whose policy earns bonuses as well; beliefs are trained on rewards as they are.
+
+    Args:
+        varibad: what learns.
+        optimizer: of the net that learns what it has seen. widths, num_out: its layers, and the random net's.
+        novelty_coef, surprise_coef: weights of the bonuses, each in units of its standard deviation; numbers, or
+            functions of the number of updates done.
+    """
+
+    varibad: VariBADLearner
+    optimizer: optax.GradientTransformation = eqx.field(static=True)
+    spec: EnvSpec
+    latent_size: int = eqx.field(static=True)
+    novelty_coef: float | optax.Schedule = eqx.field(static=True)
+    surprise_coef: float | optax.Schedule = eqx.field(static=True)
+    widths: tuple[int, ...] = eqx.field(static=True, default=(64,))
+    num_out: int = eqx.field(static=True, default=32)
+
+    def init(self, key: Key) -> HyperXState:
+        varibad_key, distillation_key = jax.random.split(key)
+        num_in = self.spec.obs.num_features + 2 * self.latent_size
+        distillation = Distillation(distillation_key, num_in, self.widths, self.num_out)
+        opt_state = self.optimizer.init(eqx.filter(distillation, eqx.is_inexact_array))
+        varibad = self.varibad.init(varibad_key)
+        return HyperXState(varibad, distillation, opt_state, Moments.start(), Moments.start())
+
+    def agent(self, state: HyperXState) -> Belief:
+        return self.varibad.agent(state.varibad)
+
+    def update(self, key: Key, state: HyperXState, experience: Trials) -> tuple[HyperXState, Metrics]:
+        learn_key, bonus_key = jax.random.split(key)
+        steps = as_sequences(experience).transitions._replace(extras=None)
+        keys = jax.random.split(bonus_key, steps.valid.shape[0])
+        seen, surprise = jax.vmap(lambda key, steps: self._look(key, state, steps))(keys, steps)
+        novelty = jax.vmap(jax.vmap(state.distillation.error))(seen)
+        state = state._replace(
+            novelty=state.novelty.include(novelty, steps.valid), surprise=state.surprise.include(surprise, steps.valid)
+        )
+        count = state.varibad.policy.num_updates
+        bonus = scheduled(self.novelty_coef, count) * _in_deviations(novelty, state.novelty)
+        bonus += scheduled(self.surprise_coef, count) * _in_deviations(surprise, state.surprise)
+        varibad, metrics = self.varibad.learn(learn_key, state.varibad, experience, _paid(experience, bonus))
+        distillation, opt_state = self._distill(state, seen, steps.valid)
+        weight = weights(steps.valid)
+        told = {"novelty": (weight * novelty).sum(), "surprise": (weight * surprise).sum()}
+        state = state._replace(varibad=varibad, distillation=distillation, opt_state=opt_state)
+        return state, metrics | told | {"bonus": (weight * bonus).sum()}
+
+    def _look(self, key: Key, state: HyperXState, steps: Transition) -> tuple[Array, Float[Array, " time"]]:
+        """Of one trial `[time]`: the hyper-state after each step, and how unlikely the belief held what it brought."""
+        agent = self.agent(state)
+        latents = agent.infer(agent.init(key), steps, jnp.zeros(steps.valid.shape, bool))
+        before, after = (jax.tree.map(lambda x, part=part: x[part], latents) for part in (slice(-1), slice(1, None)))
+        obs = jax.vmap(lambda obs: encode(self.spec.obs, obs))(steps.next_timestep.obs)
+        seen = jnp.concatenate([obs, after.mean, after.log_variance], axis=1)
+        inference = state.varibad.inference
+
+        def unlikely(latent: Latent, step: Transition) -> Float[Array, ""]:
+            one = jax.tree.map(lambda x: x[None], step)
+            log_prob = inference.reward.log_probs(latent.mean[None], one)[0, 0]
+            if inference.state is not None:
+                log_prob += inference.state_coef * inference.state.log_probs(latent.mean[None], one)[0, 0]
+            return -log_prob
+
+        return seen, jax.vmap(unlikely)(before, steps)
+
+    def _distill(
+        self, state: HyperXState, seen: Float[Array, "trial time features"], valid: Bool[Array, "trial time"]
+    ) -> tuple[Distillation, optax.OptState]:
+        """One step towards knowing what was seen."""
+
+        def loss(distillation: Distillation) -> Float[Array, ""]:
+            return (weights(valid) * jax.vmap(jax.vmap(distillation.error))(seen)).sum()
+
+        gradients = eqx.filter_grad(loss)(state.distillation)
+        return apply_gradients(self.optimizer, gradients, state.opt_state, state.distillation)
+
+
+def _in_deviations(bonus: Float[Array, "trial time"], moments: Moments) -> Float[Array, "trial time"]:
+    """Divided by its standard deviation so far, and cut off."""
+    return jnp.clip(bonus * jax.lax.rsqrt(moments.variance + 1e-8), -MOST, MOST)
+
+
+def _paid(trials: Trials, bonus: Float[Array, "trial time"]) -> Trials:
+    """The trials with the bonus added to each reward."""
+    steps = trials.transitions
+    reward = steps.next_timestep.reward + bonus.reshape(steps.valid.shape)
+    return trials._replace(
+        transitions=steps._replace(next_timestep=steps.next_timestep._replace(reward=reward)),
+    )
+
+
+@dataclass(frozen=True)
+class HyperX:
+    """VariBAD with bonuses for new hyper-states and for failing predictions, which fade out."""
+
+    novelty_coef: float = 0.1
+    """Weight of the bonus for hyper-states that were rarely seen, at the start."""
+    surprise_coef: float = 0.1
+    """Weight of the bonus where rewards (and states) were held unlikely, at the start."""
+    bonus_share: float = 0.5
+    """The share of training after which there are no bonuses any more; linear before."""
+    distillation_rate: float = 1e-3
+    """Adam's step size for the net that learns what was seen."""
+    distillation_widths: tuple[int, ...] = (64,)
+    """Its hidden layers."""
+    belief: BeliefSettings = field(default_factory=BeliefSettings)
+    """The belief and how it is learned."""
+    training: OnPolicy = field(default_factory=OnPolicy)
+    """PPO and the budget."""
+
+    def env(self, benchmark: Benchmark) -> Env:
+        """What the agent plays."""
+        return benchmark.env
+
+    def learner(self, benchmark: Benchmark) -> HyperXLearner:
+        """The learner for a benchmark."""
+        if not 0 < self.bonus_share <= 1:
+            raise ValueError(f"bonus_share={self.bonus_share}: must be above 0 and at most 1.")
+        num_updates = max(1, int(self.bonus_share * self.training.num_updates))
+        return HyperXLearner(
+            self.belief.learner(benchmark, self.training),
+            optax.adam(self.distillation_rate),
+            benchmark.env.spec,
+            self.belief.latent_size,
+            optax.linear_schedule(self.novelty_coef, 0.0, num_updates),
+            optax.linear_schedule(self.surprise_coef, 0.0, num_updates),
+            self.distillation_widths,
+        )

@@ -1,0 +1,376 @@
+"""VariBAD: a method for Bayes-adaptive deep RL via meta-learning (Zintgraf et al. 2020).
+
+A recurrent net infers a latent task vector; decoders that predict rewards (and states) of the whole trial from it, past
+and future, teach it to; a policy acts on the observation and the belief. PPO trains the policy, the evidence lower
+bound trains inference and decoders on replayed trials.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from innerloop._benchmark import Benchmark
+from innerloop._buffer import Replay, empty_replay
+from innerloop._env import Discrete, Env, EnvSpec, blank_transition
+from innerloop._learner import Learner, apply_gradients, clipped_adam
+from innerloop._types import Key, Metrics, Transition, Trials
+from innerloop.agents import Belief
+from innerloop.agents._belief import BeliefInput, Latent
+from innerloop.algorithms._on_policy import OnPolicy
+from innerloop.algorithms._sequences import as_sequences
+from innerloop.algorithms.ppo import PPO, OnPolicyState
+from innerloop.envs.wrappers import encode
+from innerloop.losses import bernoulli_log_prob, gaussian_kl, gaussian_log_prob, weights
+from innerloop.nn import MLP, CoreName, Linear
+
+RewardName = Literal["gaussian", "bernoulli"]
+PriorName = Literal["previous", "standard"]
+
+
+class RewardDecoder(eqx.Module):
+    """log p(r | m, s'): of the reward itself (Gaussian), or of whether it is above `threshold` (Bernoulli).
+
+    With `per_state` a discrete observation s' picks one of as many outputs, which is then a map of rewards that m
+    alone is decoded into; otherwise s' is an input.
+    """
+
+    net: MLP
+    head: Linear
+    spec: EnvSpec
+    kind: RewardName = eqx.field(static=True)
+    per_state: bool = eqx.field(static=True)
+    threshold: float = eqx.field(static=True)
+
+    def __init__(
+        self,
+        spec: EnvSpec,
+        latent_size: int,
+        *,
+        key: Key,
+        widths: tuple[int, ...] = (32, 32),
+        kind: RewardName = "gaussian",
+        per_state: bool = False,
+        threshold: float = 0.0,
+    ):
+        if kind not in ("gaussian", "bernoulli"):
+            raise ValueError(f"RewardDecoder(kind={kind!r}): choose gaussian or bernoulli.")
+        if per_state and not isinstance(spec.obs, Discrete):
+            raise ValueError(f"RewardDecoder(per_state=True): needs discrete observations, got {spec.obs}.")
+        net_key, head_key = jax.random.split(key)
+        num_in = latent_size if per_state else latent_size + spec.obs.num_features
+        self.net = MLP(net_key, num_in, widths, "relu")
+        self.head = Linear(head_key, widths[-1] if widths else num_in, spec.obs.num_features if per_state else 1)
+        self.spec = spec
+        self.kind = kind
+        self.per_state = per_state
+        self.threshold = threshold
+
+    def log_probs(self, latents: Float[Array, "term latent"], steps: Transition) -> Float[Array, "term time"]:
+        """Of each of the rewards `[time]` under each of the task vectors."""
+        seen = jax.vmap(lambda obs: encode(self.spec.obs, obs))(steps.next_timestep.obs)
+        if self.per_state:
+            predicted = jax.vmap(lambda m: self.head(self.net(m)))(latents) @ seen.T
+        else:
+            pairs = jax.vmap(lambda m: jax.vmap(lambda x: self.head(self.net(jnp.concatenate([m, x])))[0])(seen))
+            predicted = pairs(latents)
+        reward = steps.next_timestep.reward[None]
+        if self.kind == "bernoulli":
+            return bernoulli_log_prob(predicted, (reward > self.threshold).astype(jnp.float32))
+        return gaussian_log_prob(predicted, reward)
+
+
+class StateDecoder(eqx.Module):
+    """log p(s' | m, s, a): Gaussian with unit variance for boxes, categorical for discrete observations."""
+
+    net: MLP
+    head: Linear
+    spec: EnvSpec
+
+    def __init__(self, spec: EnvSpec, latent_size: int, *, key: Key, widths: tuple[int, ...] = (32, 32)):
+        net_key, head_key = jax.random.split(key)
+        num_in = latent_size + spec.obs.num_features + spec.action.num_features
+        self.net = MLP(net_key, num_in, widths, "relu")
+        self.head = Linear(head_key, widths[-1] if widths else num_in, spec.obs.num_features)
+        self.spec = spec
+
+    def log_probs(self, latents: Float[Array, "term latent"], steps: Transition) -> Float[Array, "term time"]:
+        """Of each of the next states `[time]` under each of the task vectors."""
+
+        def one(m: Array, step: Transition) -> Float[Array, ""]:
+            inputs = [m, encode(self.spec.obs, step.timestep.obs), encode(self.spec.action, step.action)]
+            predicted = self.head(self.net(jnp.concatenate(inputs)))
+            truth = encode(self.spec.obs, step.next_timestep.obs)
+            if isinstance(self.spec.obs, Discrete):
+                return (jax.nn.log_softmax(predicted) * truth).sum()
+            return gaussian_log_prob(predicted, truth).sum()
+
+        return jax.vmap(lambda m: jax.vmap(lambda step: one(m, step))(steps))(latents)
+
+
+class Inference(eqx.Module):
+    """The negative evidence lower bound of a trial, whose terms are drawn at random so that training stays fast.
+
+    At a time t of the trial a task vector m is drawn from q_t, and all rewards (and states) of the trial are decoded
+    from it: those before t and those after (Zintgraf et al. 2020, equation 8). The bound is the sum over t; here, the
+    mean over `num_terms` times, of the sum over steps, estimated from `num_decoded` of them. None: all.
+
+    `kl_to`: KL(q_t ‖ q_{t-1}), as in the paper, or KL(q_t ‖ N(0, 1)). q_0's is always to the standard normal.
+    """
+
+    reward: RewardDecoder
+    state: StateDecoder | None
+    num_terms: int | None = eqx.field(static=True)
+    num_decoded: int | None = eqx.field(static=True)
+    kl_coef: float = eqx.field(static=True)
+    state_coef: float = eqx.field(static=True)
+    kl_to: PriorName = eqx.field(static=True)
+
+    def loss(self, key: Key, agent: Belief, transitions: Transition) -> tuple[Float[Array, ""], Metrics]:
+        """Of one trial `[time]`."""
+        terms_key, steps_key, noise_key, memory_key = jax.random.split(key, 4)
+        num_steps = transitions.valid.shape[0]
+        latents = agent.infer(agent.init(memory_key), transitions, jnp.zeros((num_steps,), bool))
+        terms = _some(terms_key, num_steps + 1, self.num_terms)
+        mean, log_variance = latents.mean[terms], latents.log_variance[terms]
+        m = mean + jnp.exp(0.5 * log_variance) * jax.random.normal(noise_key, mean.shape)
+
+        steps = jax.tree.map(lambda x: x[_some(steps_key, num_steps, self.num_decoded)], transitions)
+        weight = weights(steps.valid) * transitions.valid.astype(jnp.float32).sum()
+        reward_loss = -(self.reward.log_probs(m, steps) * weight[None]).sum(axis=1).mean()
+        divergence = self._divergences(latents)[terms].mean()
+        metrics = {"reward_loss": reward_loss, "belief_kl": divergence}
+        loss = reward_loss + self.kl_coef * divergence
+        if self.state is not None:
+            metrics["state_loss"] = -(self.state.log_probs(m, steps) * weight[None]).sum(axis=1).mean()
+            loss += self.state_coef * metrics["state_loss"]
+        return loss, metrics | {"elbo_loss": loss}
+
+    def _divergences(self, latents: Latent) -> Float[Array, " time"]:
+        if self.kl_to == "standard":
+            return jax.vmap(lambda mean, log_variance: gaussian_kl(mean, log_variance))(*latents)
+        standard = jax.tree.map(lambda x: jnp.zeros_like(x[:1]), latents)
+        before = jax.tree.map(lambda x, y: jnp.concatenate([x, y[:-1]]), standard, latents)
+        return jax.vmap(gaussian_kl)(*latents, *before)
+
+
+def _some(key: Key, num: int, wanted: int | None) -> Int[Array, " some"]:
+    """`wanted` of the numbers below `num`, without repetition; all of them if there are no more."""
+    if wanted is None or wanted >= num:
+        return jnp.arange(num)
+    return jax.random.choice(key, num, (wanted,), replace=False)
+
+
+class VariBADState(NamedTuple):
+    """PPO's state (which holds the agent), decoders, the optimiser of inference and decoders, and replayed trials."""
+
+    policy: OnPolicyState
+    inference: Inference
+    opt_state: optax.OptState
+    replay: Replay
+
+    @property
+    def params(self) -> tuple[Any, Inference]:
+        """All that is trained."""
+        return self.policy.params, self.inference
+
+
+class VariBADLearner(Learner):
+    """PPO for the policy on beliefs; the evidence lower bound for the beliefs, on replayed trials.
+
+    Args:
+        policy: PPO, whose agent is a `Belief`.
+        make_inference: builds the decoders and their loss from `key=`.
+        optimizer: of inference net and decoders.
+        spec, num_steps: what a trial is made of, and how long it is.
+        capacity: trials that are kept. num_steps_per_update, batch_size: steps of the optimiser in an update, and
+            trials in each.
+    """
+
+    policy: PPO
+    make_inference: Callable[..., Inference] = eqx.field(static=True)
+    optimizer: optax.GradientTransformation = eqx.field(static=True)
+    spec: EnvSpec = eqx.field(static=True)
+    num_steps: int = eqx.field(static=True)
+    capacity: int = eqx.field(static=True, default=10_000)
+    num_steps_per_update: int = eqx.field(static=True, default=3)
+    batch_size: int = eqx.field(static=True, default=64)
+
+    def init(self, key: Key) -> VariBADState:
+        policy_key, inference_key = jax.random.split(key)
+        policy = self.policy.init(policy_key)
+        inference = self.make_inference(key=inference_key)
+        trained = eqx.filter((policy.params.agent, inference), eqx.is_inexact_array)
+        trial = jax.tree.map(lambda x: jnp.broadcast_to(x, (self.num_steps, *x.shape)), blank_transition(self.spec))
+        return VariBADState(policy, inference, self.optimizer.init(trained), empty_replay(trial, self.capacity))
+
+    def agent(self, state: VariBADState) -> Belief:
+        return self._belief(state)
+
+    def _belief(self, state: VariBADState) -> Belief:
+        agent = state.policy.params.agent
+        assert isinstance(agent, Belief)
+        return agent
+
+    def update(self, key: Key, state: VariBADState, experience: Trials) -> tuple[VariBADState, Metrics]:
+        return self.learn(key, state, experience, experience)
+
+    def learn(
+        self, key: Key, state: VariBADState, experience: Trials, for_policy: Trials
+    ) -> tuple[VariBADState, Metrics]:
+        """An update whose policy is trained on other rewards than those that beliefs must predict."""
+        policy_key, infer_key = jax.random.split(key)
+        policy, metrics = self.policy.update(policy_key, state.policy, for_policy)
+        played = as_sequences(experience).transitions._replace(extras=None)
+        state = state._replace(policy=policy, replay=state.replay.insert(played))
+
+        def step(state: VariBADState, key: Key) -> tuple[VariBADState, Metrics]:
+            return self._infer(key, state)
+
+        state, told = jax.lax.scan(step, state, jax.random.split(infer_key, self.num_steps_per_update))
+        return state, metrics | {name: x.mean() for name, x in told.items()}
+
+    def _infer(self, key: Key, state: VariBADState) -> tuple[VariBADState, Metrics]:
+        """One optimiser step on the bound of some replayed trials."""
+        sample_key, loss_key = jax.random.split(key)
+        trials = state.replay.sample(sample_key, self.batch_size)
+        keys = jax.random.split(loss_key, self.batch_size)
+
+        def loss(trained: tuple[Belief, Inference]) -> tuple[Float[Array, ""], Metrics]:
+            agent, inference = trained
+            losses, told = jax.vmap(lambda key, trial: inference.loss(key, agent, trial))(keys, trials)
+            return losses.mean(), {name: x.mean() for name, x in told.items()}
+
+        trained = (self._belief(state), state.inference)
+        gradients, told = eqx.filter_grad(loss, has_aux=True)(trained)
+        (agent, inference), opt_state = apply_gradients(self.optimizer, gradients, state.opt_state, trained)
+        params = state.policy.params._replace(agent=agent)
+        return state._replace(
+            policy=state.policy._replace(params=params), inference=inference, opt_state=opt_state
+        ), told
+
+
+@dataclass(frozen=True)
+class BeliefSettings:
+    """The agent that keeps a belief, and how it learns to predict."""
+
+    latent_size: int = 5
+    """Dimensions of the task vector."""
+    core: CoreName = "gru"
+    """Kind of memory of the inference net."""
+    hidden_size: int = 64
+    """Its width."""
+    input_widths: tuple[int, ...] = (32,)
+    """Hidden layers on what it is fed."""
+    policy_widths: tuple[int, ...] = (64,)
+    """Hidden layers of policy and of value, on observation and belief."""
+    belief_input: BeliefInput = "moments"
+    """What policy and value see of the belief: mean and log-variance, or a sample with noise drawn once a trial."""
+    rl_gradient: bool = False
+    """Whether the policy's loss trains the inference net, too."""
+    reward_decoder: RewardName = "gaussian"
+    """Predict the reward, or whether it is above `reward_threshold`."""
+    reward_threshold: float = 0.0
+    """See `reward_decoder`."""
+    per_state: bool = False
+    """Decode the task vector into a reward for each state (discrete observations only)."""
+    decoder_widths: tuple[int, ...] = (32, 32)
+    """Hidden layers of the decoders."""
+    state_coef: float = 0.0
+    """Weight of predicting states, for tasks that differ in dynamics; 0: no such decoder."""
+    kl_coef: float = 0.01
+    """Weight of the KL term."""
+    kl_to: PriorName = "previous"
+    """Hold each belief near the previous one, or near the standard normal."""
+    num_elbo_terms: int | None = 8
+    """Times of a trial whose term of the bound is computed, drawn at random; none: all."""
+    num_decoded_steps: int | None = None
+    """Steps of a trial that are decoded for each of them, drawn at random; none: all."""
+    num_inference_steps: int = 3
+    """Optimiser steps of inference net and decoders in an update."""
+    inference_batch: int = 64
+    """Replayed trials in each of them."""
+    inference_rate: float = 1e-3
+    """Adam's step size for them at the start; 0 at the end, linear in between."""
+    capacity: int = 10_000
+    """Trials that are kept for replay."""
+
+    def learner(self, benchmark: Benchmark, training: OnPolicy) -> VariBADLearner:
+        """PPO with these beliefs."""
+        if training.stream_steps is not None:
+            raise ValueError(f"stream_steps={training.stream_steps}: beliefs are learned on whole trials; drop it.")
+        if self.kl_to not in ("previous", "standard"):
+            raise ValueError(f"kl_to={self.kl_to!r}: choose previous or standard.")
+        spec = benchmark.env.spec
+        make_agent = partial(
+            Belief,
+            spec,
+            latent_size=self.latent_size,
+            core=self.core,
+            hidden_size=self.hidden_size,
+            input_widths=self.input_widths,
+            policy_widths=self.policy_widths,
+            belief_input=self.belief_input,
+            rl_gradient=self.rl_gradient,
+        )
+        num_steps = training.num_updates * self.num_inference_steps
+        return VariBADLearner(
+            training.learner(make_agent),
+            self._inference(spec),
+            clipped_adam(self.inference_rate, 0.0, num_steps, 10.0),
+            spec,
+            benchmark.num_episodes * spec.max_steps,
+            self.capacity,
+            self.num_inference_steps,
+            self.inference_batch,
+        )
+
+    def _inference(self, spec: EnvSpec) -> Callable[..., Inference]:
+        def make(*, key: Key) -> Inference:
+            reward_key, state_key = jax.random.split(key)
+            options: dict[str, Any] = {"widths": self.decoder_widths}
+            reward = RewardDecoder(
+                spec,
+                self.latent_size,
+                key=reward_key,
+                kind=self.reward_decoder,
+                per_state=self.per_state,
+                threshold=self.reward_threshold,
+                **options,
+            )
+            state = StateDecoder(spec, self.latent_size, key=state_key, **options) if self.state_coef else None
+            return Inference(
+                reward,
+                state,
+                self.num_elbo_terms,
+                self.num_decoded_steps,
+                self.kl_coef,
+                self.state_coef,
+                self.kl_to,
+            )
+
+        return make
+
+
+@dataclass(frozen=True)
+class VariBAD:
+    """Act on a belief over tasks, which is learned by predicting the rewards of whole trials."""
+
+    belief: BeliefSettings = field(default_factory=BeliefSettings)
+    """The belief and how it is learned."""
+    training: OnPolicy = field(default_factory=OnPolicy)
+    """PPO and the budget."""
+
+    def env(self, benchmark: Benchmark) -> Env:
+        """What the agent plays."""
+        return benchmark.env
+
+    def learner(self, benchmark: Benchmark) -> VariBADLearner:
+        """The learner for a benchmark."""
+        return self.belief.learner(benchmark, self.training)

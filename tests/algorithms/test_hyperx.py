@@ -1,0 +1,106 @@
+"""HyperX: what is new, what is surprising, who is paid for it, and until when."""
+
+from dataclasses import replace
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from innerloop import JaxCollector
+from innerloop._learner import apply_gradients
+from innerloop._types import Trials
+from innerloop.algorithms import BeliefSettings, HyperX, HyperXLearner, OnPolicy
+from innerloop.algorithms._sequences import as_sequences
+from innerloop.algorithms.hyperx import Distillation
+from innerloop.benchmarks import benchmark
+from innerloop.losses import gaussian_log_prob
+
+KEY = jax.random.key(0)
+ROW = benchmark("bandit-n10-k5")
+SETTINGS = HyperX(
+    belief=BeliefSettings(latent_size=2, hidden_size=8, input_widths=(), inference_batch=4, capacity=32),
+    training=OnPolicy(num_updates=4, num_tasks=8, num_minibatches=2),
+)
+
+
+def played(learner: HyperXLearner) -> tuple[Any, Trials]:
+    """A fresh state and a batch of its trials."""
+    state = learner.init(KEY)
+    agent = learner.agent(state)
+    collector = JaxCollector(ROW.env, ROW.train, 8, ROW.num_episodes)
+    return state, collector.collect(KEY, agent, collector.init(KEY, agent))[0]
+
+
+def test_what_was_seen_is_told_from_what_was_not() -> None:
+    nets = Distillation(KEY, 3, (32,), 8)
+    known, new = (
+        jax.random.normal(key, (64, 3)) + shift for key, shift in zip(jax.random.split(KEY), (0, 4), strict=True)
+    )
+    optimizer = optax.adam(1e-2)
+
+    def error(nets: Distillation, x: Any) -> Any:
+        return jax.vmap(nets.error)(x).mean()
+
+    @jax.jit
+    def learn(nets: Distillation) -> Distillation:
+        def step(carry: Any, _: Any) -> tuple[Any, None]:
+            return apply_gradients(optimizer, jax.grad(error)(carry[0], known), carry[1], carry[0]), None
+
+        return jax.lax.scan(step, (nets, optimizer.init(nets)), None, 300)[0][0]
+
+    after = learn(nets)
+    assert float(error(after, known)) < 0.1 * float(error(nets, known))
+    assert float(error(after, new)) > 10 * float(error(after, known))
+    for a, b in zip(jax.tree.leaves(nets.target), jax.tree.leaves(after.target), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_surprise_is_how_unlikely_the_belief_before_held_the_reward() -> None:
+    learner = SETTINGS.learner(ROW)
+    state, trials = played(learner)
+    steps = jax.tree.map(lambda x: x[0], as_sequences(trials).transitions._replace(extras=None))
+    seen, surprise = learner._look(KEY, state, steps)
+    agent, decoder = learner.agent(state), state.varibad.inference.reward
+    memory = agent.init(KEY)
+    for t in range(3):
+        step = jax.tree.map(lambda x, t=t: x[t], steps)
+        features = jnp.concatenate([agent.belief(memory).mean, jnp.ones(1)])
+        guess = decoder.head(decoder.net(features))[0]
+        np.testing.assert_allclose(surprise[t], -gaussian_log_prob(guess, step.next_timestep.reward), rtol=1e-4)
+        memory = agent.observe(KEY, memory, step)
+        belief = agent.belief(memory)
+        np.testing.assert_allclose(seen[t], jnp.concatenate([jnp.ones(1), *belief]), atol=1e-5)
+
+
+def test_the_policy_is_paid_and_beliefs_predict_rewards_as_they_are() -> None:
+    learner = SETTINGS.learner(ROW)
+    state, trials = played(learner)
+    after, told = eqx.filter_jit(learner.update)(KEY, state, trials)
+    reward = as_sequences(trials).transitions.next_timestep.reward
+    np.testing.assert_array_equal(after.varibad.replay.items.next_timestep.reward[:8], reward)
+    assert float(told["bonus"]) > 0
+    unpaid = replace(SETTINGS, novelty_coef=0.0, surprise_coef=0.0).learner(ROW)
+    other, told = eqx.filter_jit(unpaid.update)(KEY, state, trials)
+    assert float(told["bonus"]) == 0
+    moved = zip(jax.tree.leaves(after.varibad.policy.params), jax.tree.leaves(other.varibad.policy.params), strict=True)
+    assert any(not np.array_equal(a, b) for a, b in moved)
+
+
+def test_bonuses_fade_out() -> None:
+    learner = replace(SETTINGS, bonus_share=0.5).learner(ROW)
+    state, trials = played(learner)
+    bonuses, update = [], eqx.filter_jit(learner.update)
+    for _ in range(3):
+        state, told = update(KEY, state, trials)
+        bonuses.append(float(told["bonus"]))
+    assert bonuses[0] > 0
+    assert bonuses[2] == 0
+
+
+def test_a_share_that_makes_no_sense_is_refused() -> None:
+    with pytest.raises(ValueError, match="bonus_share=0"):
+        replace(SETTINGS, bonus_share=0.0).learner(ROW)

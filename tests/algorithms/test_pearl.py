@@ -1,0 +1,171 @@
+"""PEARL: products of Gaussians, whose experience is seen where, and a probe that posterior sampling solves."""
+
+from dataclasses import replace
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from innerloop import Finite, JaxCollector, evaluate, train
+from innerloop._benchmark import Benchmark
+from innerloop._types import Transition, Trials
+from innerloop.agents import Posterior
+from innerloop.algorithms import PEARL, OffPolicy, PEARLLearner
+from innerloop.benchmarks import benchmark
+from innerloop.envs.probes import PROBES, ProbeTask
+from table import probe_row
+
+KEY = jax.random.key(0)
+ROW = benchmark("sparse-point")
+FEW = OffPolicy(num_tasks=8, num_gradient_steps=3, batch_size=16, capacity=4000, num_warmup=0, widths=(8,))
+SMALL = PEARL(latent_size=3, encoder_widths=(8,), tasks_per_step=4, training=FEW)
+
+
+def played(learner: PEARLLearner, row: Benchmark, num_tasks: int = 8, num_rounds: int = 3) -> tuple[Posterior, Trials]:
+    agent = learner.agent(learner.init(KEY))
+    collector = JaxCollector(row.env, row.train, num_tasks, num_rounds)
+    return agent, collector.collect(KEY, agent, collector.init(KEY, agent))[0]
+
+
+def one_trial(trials: Trials) -> Transition:
+    """The first trial `[time]`."""
+    steps = trials.transitions._replace(extras=None)
+    return jax.tree.map(lambda x: x[0].reshape(-1, *x.shape[4:]), steps)
+
+
+def test_the_posterior_is_the_normalised_product_of_prior_and_factors() -> None:
+    agent, trials = played(SMALL.learner(ROW), ROW)
+    steps = jax.tree.map(lambda x: x[:3], one_trial(trials))
+    encoder: Any = agent.encoder
+    mean, log_variance = jax.vmap(encoder._factor)(steps)
+    found = encoder.posterior(encoder.write(encoder.empty(), steps))
+    grid = np.linspace(-30, 30, 200_001)
+    for i in range(3):
+        log_density = -(grid**2) / 2 + sum(
+            -((grid - m) ** 2) / (2 * v) for m, v in zip(mean[:, i], np.exp(log_variance[:, i]), strict=True)
+        )
+        density = np.exp(log_density - log_density.max())
+        density /= density.sum()
+        expected = (grid * density).sum()
+        np.testing.assert_allclose(found.mean[i], expected, atol=1e-4)
+        np.testing.assert_allclose(np.exp(found.log_variance[i]), (grid**2 * density).sum() - expected**2, rtol=1e-3)
+
+
+def test_the_order_of_transitions_does_not_matter_and_padding_does_not_count() -> None:
+    agent, trials = played(SMALL.learner(ROW), ROW)
+    encoder, steps = agent.encoder, one_trial(trials)
+    order = jax.random.permutation(KEY, steps.valid.shape[0])
+    shuffled = jax.tree.map(lambda x: x[order], steps)
+    half = jnp.arange(order.shape[0]) < 30
+    alone = jax.tree.map(lambda x: x[:30], steps)
+    padded = steps._replace(valid=steps.valid & half)
+    for a, b in ((steps, shuffled), (alone, padded)):
+        x, y = (encoder.posterior(encoder.write(encoder.empty(), part)) for part in (a, b))
+        np.testing.assert_allclose(x.mean, y.mean, atol=1e-5)
+        np.testing.assert_allclose(x.log_variance, y.log_variance, atol=1e-5)
+
+
+@pytest.mark.parametrize("encoder", ["product", "gru"])
+def test_the_context_is_what_the_agent_did_in_this_trial(encoder: Any) -> None:
+    """Its memory at each round is the posterior of its own transitions so far; before any, the prior."""
+    agent, trials = played(replace(SMALL, encoder=encoder).learner(ROW), ROW)
+    first = jax.tree.map(lambda x: x[:, 0], trials.memories)
+    prior = jax.vmap(agent.belief)(first)
+    np.testing.assert_array_equal(prior.mean, 0.0)
+    np.testing.assert_array_equal(prior.log_variance, 0.0)
+    steps = trials.transitions._replace(extras=None)
+    for task in range(2):
+        context = agent.encoder.empty()
+        for round in range(3):
+            memory = jax.tree.map(lambda x, i=task, j=round: x[i, j], trials.memories)
+            expected = agent.encoder.posterior(context)
+            np.testing.assert_allclose(agent.belief(memory).mean, expected.mean, atol=1e-5)
+            episode = jax.tree.map(lambda x, i=task, j=round: x[i, j, 0], steps)
+            context = agent.encoder.write(context, episode)
+    z = trials.memories.z
+    assert float(jnp.abs(z[:, 1:] - z[:, :-1]).min(axis=-1).max()) > 0, "a new sample for each episode"
+
+
+def test_prior_episodes_do_not_look_at_the_posterior() -> None:
+    learner = replace(SMALL, num_prior_episodes=3).learner(ROW)
+    agent, trials = played(learner, ROW, num_rounds=4)
+    sharp = eqx.tree_at(lambda agent: agent.encoder.head.bias, agent, jnp.asarray([9.0] * 3 + [-8.0] * 3))
+    memory = jax.tree.map(lambda x: x[0, 0], trials.memories)
+    for number in range(1, 5):
+        memory = sharp.adapt(KEY, memory, jax.tree.map(lambda x: x[0, 0], trials.transitions))
+        assert bool(jnp.allclose(memory.z, 9.0, atol=0.3)) == (number >= 3)
+
+
+def test_contexts_are_first_episodes_and_no_fewer_than_from_the_prior() -> None:
+    learner = replace(SMALL, num_prior_episodes=5).learner(ROW)
+    _, trials = played(learner, ROW, num_rounds=20)
+    state = eqx.filter_jit(learner._keep)(learner.init(KEY), trials)
+    slot = jnp.argmax(state.newest.num_items)
+    contexts = jax.vmap(lambda key: learner._context(key, state.newest, slot))(jax.random.split(KEY, 200))
+    counts = contexts.valid.sum(axis=1) // ROW.env.spec.max_steps
+    assert (int(counts.min()), int(counts.max())) == (5, 20)
+    assert bool(jnp.all(contexts.valid == (jnp.arange(400)[None] < 20 * counts[:, None])))
+
+
+def test_replay_keeps_tasks_apart_and_trains_on_the_shaped_reward_which_the_context_never_shows() -> None:
+    learner = replace(SMALL, training=replace(FEW, capacity=16_000)).learner(ROW)
+    _, trials = played(learner, ROW, num_tasks=40, num_rounds=20)
+    state = eqx.filter_jit(learner._keep)(learner.init(KEY), trials)
+    assert isinstance(ROW.train, Finite)
+    goals = np.asarray(ROW.train.tasks.goal)
+    known = np.asarray(state.replay.num_items)
+    assert 0 < (known > 0).sum() < 80
+    assert known.sum() == 40 * 400
+    for slot in np.flatnonzero(known):
+        steps = jax.tree.map(lambda x, i=slot: np.asarray(x[i, : known[i]]), state.replay.items)
+        distance = np.linalg.norm(steps.next_obs - goals[slot], axis=1)
+        np.testing.assert_allclose(steps.reward, -distance, atol=1e-5)
+        seen = jax.tree.map(lambda x, i=slot: np.asarray(x[i, : state.newest.num_items[i]]), state.newest.items)
+        distance = np.linalg.norm(seen.next_timestep.obs - goals[slot], axis=-1)
+        shown = np.where(distance <= 0.2, 1.0 - distance, 0.0)
+        np.testing.assert_allclose(seen.next_timestep.reward, shown, atol=1e-5)
+
+
+def test_without_finitely_many_tasks_every_trial_has_a_slot_of_its_own() -> None:
+    row = benchmark("bandit-n10-k5")
+    learner = replace(SMALL, num_slots=12).learner(row)
+    state = learner.init(KEY)
+    for number in range(3):
+        agent = learner.agent(state)
+        collector = JaxCollector(row.env, row.train, 8, row.num_episodes)
+        trials, _ = collector.collect(jax.random.key(number), agent, collector.init(KEY, agent))
+        state = learner._keep(state, trials)
+    assert int(state.next_slot) == 0
+    np.testing.assert_array_equal(state.replay.num_items, 10)
+
+
+def test_it_samples_an_arm_and_then_the_one_that_pays() -> None:
+    """One pull tells all; what posterior sampling loses is half of the first one."""
+    probe = PROBES["two-arms"]
+    arms = Finite(ProbeTask(jnp.arange(2)))
+    row = replace(probe_row("two-arms"), train=arms)
+    training = OffPolicy(
+        num_tasks=32, num_gradient_steps=20, batch_size=64, learning_rate=3e-3, initial_alpha=0.3, learn_alpha=False
+    )
+    learner = PEARL(latent_size=2, encoder_widths=(32,), tasks_per_step=8, kl_coef=0.001, training=training).learner(
+        row
+    )
+    state, _ = train(KEY, learner, JaxCollector(row.env, arms, 32, row.num_episodes), 40)
+    held_out = JaxCollector(row.env, arms, 512, row.num_episodes)
+    returns = evaluate(KEY, learner.agent(state), held_out, greedy=True).per_episode()
+    assert float(returns.sum()) > probe.threshold
+    assert abs(float(returns[0]) - 0.5) < 0.1
+
+
+def test_settings_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(ValueError, match="batch_size=10: must be a multiple"):
+        replace(SMALL, training=replace(FEW, batch_size=10)).learner(ROW)
+    with pytest.raises(ValueError, match="window=2"):
+        replace(SMALL, training=replace(FEW, window=2)).learner(ROW)
+    with pytest.raises(ValueError, match="num_prior_episodes=21"):
+        replace(SMALL, num_prior_episodes=21).learner(ROW)
+    with pytest.raises(ValueError, match="latent_size=0"):
+        replace(SMALL, latent_size=0).learner(ROW).init(KEY)
