@@ -14,8 +14,8 @@ from innerloop._env import Discrete, EnvSpec
 from innerloop._types import Transition
 from innerloop.agents import Belief
 from innerloop.algorithms import BeliefSettings, OnPolicy, VariBAD
+from innerloop.algorithms._inference import Inference, RewardDecoder, StateDecoder
 from innerloop.algorithms._sequences import as_sequences
-from innerloop.algorithms.varibad import Inference, RewardDecoder, StateDecoder
 from innerloop.benchmarks import benchmark
 from innerloop.envs.probes import PROBES
 from innerloop.losses import bernoulli_log_prob, gaussian_kl

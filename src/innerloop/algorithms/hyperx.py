@@ -19,9 +19,10 @@ from innerloop._learner import Learner, apply_gradients, scheduled
 from innerloop._types import Key, Metrics, Transition, Trials
 from innerloop.agents import Belief
 from innerloop.agents._belief import Latent
+from innerloop.algorithms._inference import Inference
 from innerloop.algorithms._on_policy import OnPolicy
 from innerloop.algorithms._sequences import Moments, as_sequences
-from innerloop.algorithms.varibad import BeliefSettings, Inference, VariBADLearner, VariBADState
+from innerloop.algorithms.varibad import BeliefSettings, VariBADLearner, VariBADState
 from innerloop.envs.wrappers import encode
 from innerloop.losses import weights
 from innerloop.nn import MLP, Linear
