@@ -28,9 +28,8 @@ from innerloop._machine import provenance
 from innerloop._rollout import episode
 from innerloop._run import learner_of
 from innerloop._types import Key, Transition
-from innerloop.agents._posterior import draw
 from innerloop.benchmarks import benchmark
-from innerloop.envs.gridnavi import gridnavi_goals
+from innerloop.envs.gridnavi import GridTask, gridnavi_goals
 from innerloop.report._curves import save
 from innerloop.report._results import write_result
 
@@ -63,7 +62,7 @@ def believed(key: Key, agent: Any, decoder: Any, steps: Transition) -> Float[Arr
     latents = agent.infer(agent.init(key), steps, trial_first)
 
     def likely(latent: Any) -> Float[Array, " goals"]:
-        drawn = jax.vmap(lambda key: draw(key, latent))(jax.random.split(key, SAMPLES))
+        drawn = jax.vmap(latent.draw)(jax.random.split(key, SAMPLES))
         rewards = jax.vmap(lambda m: jax.nn.sigmoid(decoder.head(decoder.net(m))))(drawn).mean(axis=0)[CELLS]
         return rewards / rewards.sum()
 
@@ -75,8 +74,7 @@ def compare(agent: Any, decoder: Any) -> tuple[np.ndarray, np.ndarray]:
 
     def one(key: Key, goal: Array) -> tuple[Array, Array]:
         memory_key, play_key, draw_key = jax.random.split(key, 3)
-        task = type(gridnavi_goals().tasks)(goal)
-        _, steps = episode(play_key, ROW.env, agent, task, agent.init(memory_key))
+        _, steps = episode(play_key, ROW.env, agent, GridTask(goal), agent.init(memory_key))
         steps = steps._replace(extras=None)
         return exact(steps), believed(draw_key, agent, decoder, steps)
 

@@ -24,7 +24,6 @@ from innerloop._train import NonFiniteError, TrainState, init, train
 from innerloop.agents import FeedForward
 from innerloop.envs.bandits import BernoulliBandit, uniform_bandits
 
-pytestmark = pytest.mark.usefixtures("program_cache")
 KEY = jax.random.key(0)
 ENV = BernoulliBandit(3)
 

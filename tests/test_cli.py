@@ -12,7 +12,6 @@ import innerloop
 from innerloop.cli import COMMANDS, main
 from innerloop.recipes import METHODS, RECIPES, Recipe
 
-pytestmark = pytest.mark.usefixtures("program_cache")
 SOURCE = Path(__file__).parents[1] / "src"
 TINY = ["--num-updates", "3", "--num-tasks", "8", "--loss", "a2c", "--num-test-tasks", "20", "--quiet"]
 

@@ -13,8 +13,6 @@ from innerloop._run import RunConfig, configure, run_experiment, with_values
 from innerloop.cli import main
 from innerloop.recipes import default_settings
 
-pytestmark = pytest.mark.usefixtures("program_cache")
-
 
 def small(method: str, benchmark: str, per_round: int | None = None, **training: object) -> RunConfig:
     values: dict[str, Any] = {"training": {"num_updates": 2, "num_tasks": 4, **training}}

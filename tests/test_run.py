@@ -38,7 +38,6 @@ from innerloop.algorithms import PEARL, Memoryless, OffPolicy, OnPolicy, SoftAct
 from innerloop.benchmarks import benchmark
 from table import bandit_trials
 
-pytestmark = pytest.mark.usefixtures("program_cache")
 TINY = OnPolicy(num_updates=30, num_tasks=8, loss="a2c")
 SOFT = OffPolicy(num_updates=4, num_tasks=4, num_gradient_steps=2, batch_size=16, capacity=300, widths=(4,))
 OPTIONS = [

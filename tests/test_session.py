@@ -19,7 +19,6 @@ from innerloop._session import Deployed, Session, load
 from innerloop._types import TimeStep, Transition, Trials
 from innerloop.agents import Greedy, Recurrent
 
-pytestmark = pytest.mark.usefixtures("program_cache")
 SEED = 5
 
 

@@ -14,7 +14,6 @@ from innerloop._run import agent_of, configure, evaluate_run, resume, run_experi
 from innerloop.algorithms import MAML, InnerLoop, Memoryless, MetaTraining, Net, OnPolicy
 from innerloop.benchmarks import benchmark
 
-pytestmark = pytest.mark.usefixtures("program_cache")
 FIRST = Memoryless((4,), OnPolicy(num_updates=2, num_tasks=8, loss="a2c"))
 INNER = InnerLoop(episodes_per_round=5)
 

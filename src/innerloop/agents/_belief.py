@@ -23,6 +23,14 @@ class Latent(NamedTuple):
     mean: Float[Array, "*time latent"]
     log_variance: Float[Array, "*time latent"]
 
+    def at(self, noise: Float[Array, "*time latent"]) -> Float[Array, "*time latent"]:
+        """The task vector that standard normal noise stands for; gradients flow through it."""
+        return self.mean + jnp.exp(0.5 * self.log_variance) * noise
+
+    def draw(self, key: Key) -> Float[Array, "*time latent"]:
+        """A task vector."""
+        return self.at(jax.random.normal(key, self.mean.shape))
+
 
 class BeliefMemory(NamedTuple):
     """What has happened, and the standard normal noise by which a sample of the belief is drawn."""
@@ -104,10 +112,7 @@ class Belief(ActorCritic):
         """What policy and value are computed from."""
         if not self.rl_gradient:
             latent = jax.lax.stop_gradient(latent)
-        if self.belief_input == "moments":
-            believed = [latent.mean, latent.log_variance]
-        else:
-            believed = [latent.mean + jnp.exp(0.5 * latent.log_variance) * noise]
+        believed = [*latent] if self.belief_input == "moments" else [latent.at(noise)]
         return jnp.concatenate([encode(self.spec.obs, obs), *believed])
 
     def _value(self, seen: Float[Array, " seen"]) -> Float[Array, ""]:

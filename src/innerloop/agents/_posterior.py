@@ -130,11 +130,6 @@ def make_encoder(
     return RecurrentEncoder(spec, latent_size, key=key, widths=widths, core=name)
 
 
-def draw(key: Key, latent: Latent) -> Float[Array, " latent"]:
-    """A task vector; gradients flow through it."""
-    return latent.mean + jnp.exp(0.5 * latent.log_variance) * jax.random.normal(key, latent.mean.shape)
-
-
 class PosteriorMemory(NamedTuple):
     """What the trial has shown, the task vector of the present episode, and episodes played before it."""
 
@@ -155,7 +150,7 @@ class Posterior(Agent):
 
     def init(self, key: Key) -> PosteriorMemory:
         context = self.encoder.empty()
-        return PosteriorMemory(context, draw(key, self.encoder.posterior(context)), jnp.zeros((), jnp.int32))
+        return PosteriorMemory(context, self.encoder.posterior(context).draw(key), jnp.zeros((), jnp.int32))
 
     def belief(self, memory: PosteriorMemory) -> Latent:
         """What the agent believes now."""
@@ -170,6 +165,6 @@ class Posterior(Agent):
     def adapt(self, key: Key, memory: PosteriorMemory, episodes: Transition) -> PosteriorMemory:
         played = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), episodes._replace(extras=None))
         context, num_episodes = self.encoder.write(memory.context, played), memory.num_episodes + 1
-        prior, posterior = (draw(key, self.encoder.posterior(x)) for x in (self.encoder.empty(), context))
+        prior, posterior = (self.encoder.posterior(x).draw(key) for x in (self.encoder.empty(), context))
         z = jnp.where(num_episodes < self.num_prior_episodes, prior, posterior)
         return PosteriorMemory(context, z, num_episodes)

@@ -123,10 +123,9 @@ class Inference(eqx.Module):
         num_steps = transitions.valid.shape[0]
         latents = agent.infer(agent.init(memory_key), transitions, jnp.zeros((num_steps,), bool))
         terms = _some(terms_key, num_steps + 1, self.num_terms)
-        mean, log_variance = latents.mean[terms], latents.log_variance[terms]
-        m = mean + jnp.exp(0.5 * log_variance) * jax.random.normal(noise_key, mean.shape)
-
-        steps = jax.tree.map(lambda x: x[_some(steps_key, num_steps, self.num_decoded)], transitions)
+        m = jax.tree.map(lambda x: x[terms], latents).draw(noise_key)
+        decoded = _some(steps_key, num_steps, self.num_decoded)
+        steps = jax.tree.map(lambda x: x[decoded], transitions)
         weight = weights(steps.valid) * transitions.valid.astype(jnp.float32).sum()
         reward_loss = -(self.reward.log_probs(m, steps) * weight[None]).sum(axis=1).mean()
         divergence = self._divergences(latents)[terms].mean()
@@ -139,7 +138,7 @@ class Inference(eqx.Module):
 
     def _divergences(self, latents: Latent) -> Float[Array, " time"]:
         if self.kl_to == "standard":
-            return jax.vmap(lambda mean, log_variance: gaussian_kl(mean, log_variance))(*latents)
+            return jax.vmap(gaussian_kl)(*latents)
         standard = jax.tree.map(lambda x: jnp.zeros_like(x[:1]), latents)
         before = jax.tree.map(lambda x, y: jnp.concatenate([x, y[:-1]]), standard, latents)
         return jax.vmap(gaussian_kl)(*latents, *before)

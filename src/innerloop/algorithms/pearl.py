@@ -23,7 +23,7 @@ from innerloop._task import Finite
 from innerloop._types import Key, Metrics, Task, Transition, Trials
 from innerloop.agents import Posterior
 from innerloop.agents._belief import Latent
-from innerloop.agents._posterior import ContextEncoder, EncoderName, draw, make_encoder
+from innerloop.agents._posterior import ContextEncoder, EncoderName, make_encoder
 from innerloop.algorithms._soft import OffPolicy, Played, SoftNets, SoftObjective, Views, after_warmup, follow
 from innerloop.envs.wrappers import encode
 from innerloop.losses import gaussian_kl
@@ -96,7 +96,7 @@ class PEARLLearner(Learner):
     def init(self, key: Key) -> PEARLState:
         encoder_key, nets_key, latent_key = jax.random.split(key, 3)
         encoder = self.make_encoder(key=encoder_key)
-        z = draw(latent_key, encoder.posterior(encoder.empty()))
+        z = encoder.posterior(encoder.empty()).draw(latent_key)
         params = Params(encoder, self.objective.init(nets_key, self.spec.obs.num_features + z.shape[0]))
         step = blank_transition(self.spec)
         shape = (self.num_episodes, self.spec.max_steps)
@@ -193,8 +193,8 @@ class PEARLLearner(Learner):
             return params.encoder.posterior(params.encoder.write(params.encoder.empty(), transitions))
 
         latent = jax.vmap(infer)(context)
-        z = jax.vmap(draw)(jax.random.split(draw_key, self.tasks_per_step), latent)
-        divergence = jax.vmap(lambda mean, log_variance: gaussian_kl(mean, log_variance))(*latent).mean()
+        z = jax.vmap(Latent.draw)(latent, jax.random.split(draw_key, self.tasks_per_step))
+        divergence = jax.vmap(gaussian_kl)(*latent).mean()
 
         def with_task(obs: Float[Array, "task step features"], z: Float[Array, "task latent"]) -> Array:
             everywhere = jnp.broadcast_to(z[:, None], (*obs.shape[:2], z.shape[1]))

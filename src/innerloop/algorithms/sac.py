@@ -160,8 +160,7 @@ class SAC(Learner):
     ) -> tuple[Float[Array, ""], tuple[Metrics, Float[Array, " window"]]]:
         """Of weighted windows. Metrics, and what the windows' priorities should be."""
         see_key, loss_key = jax.random.split(key)
-        now = jax.vmap(partial(seen, see_key, params.summary))(batch)[0]
-        after = jax.vmap(partial(seen, see_key, jax.lax.stop_gradient(params.summary)))(batch)[1]
+        now, after = jax.vmap(partial(seen, see_key, params.summary))(batch)
         slow_after = jax.vmap(partial(seen, see_key, slow.summary))(batch)[1]
         learned = batch.transitions.valid & (jnp.arange(self.window) >= self.burn_in)[None]
         reward = batch.transitions.next_timestep.reward

@@ -1,6 +1,7 @@
 """innerloop resume, evaluate, contrast, report: what one does with runs."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -149,7 +150,7 @@ def report_command(arguments: list[str]) -> int:
 
 def _insides(folder: Path, config: Any, out: Path) -> list[Path]:
     """Pictures of what a run's agent does, as far as they make sense: fitted functions, beliefs, ways."""
-    from innerloop._run import agent_of
+    from innerloop._run import agent_like, agent_of
     from innerloop.agents import Belief, Gradient, Posterior
     from innerloop.benchmarks import benchmark
     from innerloop.envs import Regression
@@ -158,19 +159,20 @@ def _insides(folder: Path, config: Any, out: Path) -> list[Path]:
 
     if config.num_seeds is not None:
         return []
-    row, agent, pictures = benchmark(config.benchmark), agent_of(folder), []
+    row, like = benchmark(config.benchmark), agent_like(config)
+    env, rounds = config.settings.env(row), math.ceil(row.num_episodes / like.episodes_per_adapt)
     title = f"{config.method} on {config.benchmark}"
-    env, rounds = config.settings.env(row), math.ceil(row.num_episodes / agent.episodes_per_adapt)
-    if isinstance(row.env, Regression) and isinstance(agent, Gradient):
-        plot_fits(agent, row.env, row.test, out / "fits.png", title)
-        pictures.append(out / "fits.png")
-    if isinstance(agent, Belief | Posterior) and rounds > 1:
-        plot_beliefs(agent, env, row.test, rounds, out / "beliefs.png", title)
-        pictures.append(out / "beliefs.png")
+    drawn: dict[str, Callable[[Any, Path], None]] = {}
+    if isinstance(row.env, Regression) and isinstance(like, Gradient):
+        drawn["fits.png"] = lambda agent, path, fitted=row.env: plot_fits(agent, fitted, row.test, path, title)
+    if isinstance(like, Belief | Posterior) and rounds > 1:
+        drawn["beliefs.png"] = lambda agent, path: plot_beliefs(agent, env, row.test, rounds, path, title)
     if type(env) in PLACES:
-        plot_rollouts(agent, env, row.test, rounds, out / "ways.png", title)
-        pictures.append(out / "ways.png")
-    return pictures
+        drawn["ways.png"] = lambda agent, path: plot_rollouts(agent, env, row.test, rounds, path, title)
+    agent = agent_of(folder) if drawn else None
+    for name, draw in drawn.items():
+        draw(agent, out / name)
+    return [out / name for name in drawn]
 
 
 def _merged(runs: list[tuple[Path, Any]], greedy: bool) -> list[Any]:
