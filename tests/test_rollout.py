@@ -6,13 +6,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from innerloop._agent import Agent
-from innerloop._collect import JaxCollector
+from innerloop._agent import Agent, Player
+from innerloop._collect import JaxCollector, StreamCollector
+from innerloop._evaluate import evaluate
 from innerloop._rollout import where, writes_while_playing
 from innerloop._task import sample_tasks
 from innerloop.agents import FeedForward, Gradient, PolicyObjective, Recurrent
 from innerloop.envs.navigation import Navigation, navigation_goals
+from innerloop.references.generic import Constant
 
 KEY = jax.random.key(0)
 ENV, GOALS = Navigation(max_steps=5), navigation_goals()
@@ -47,6 +50,35 @@ def test_episodes_side_by_side_are_those_in_turn() -> None:
     for x, y in zip(jax.tree.leaves(one.transitions), jax.tree.leaves(other.transitions), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(other.memories[1][0], [0.0, 15.0, 30.0])
+
+
+class Going(Constant):
+    """Always the same action, which it is given."""
+
+    way: Any = None
+
+    def act(self, key: Any, memory: Any, timestep: Any) -> Any:
+        return self.way, super().act(key, memory, timestep)[1]
+
+
+class Pointing(Player):
+    """Plays every task with the coordinates of its goal as the action."""
+
+    episodes_per_adapt: int = eqx.field(static=True, default=1)
+
+    def on(self, task: Any) -> Agent:
+        return Going(ENV.spec, way=task.goal)
+
+
+def test_a_player_knows_the_task_in_training_and_nowhere_else() -> None:
+    collector = JaxCollector(ENV, GOALS, 4, 1)
+    trials, _ = collector.collect(KEY, Pointing(), collector.init(KEY, Pointing()))
+    goals = jnp.broadcast_to(trials.tasks.goal[:, None, None, None], trials.transitions.action.shape)
+    np.testing.assert_array_equal(trials.transitions.action, goals)
+    with pytest.raises((ValueError, TypeError), match="Agent"):
+        evaluate(KEY, Pointing(), collector)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="needs whole trials"):
+        StreamCollector(ENV, GOALS, 2, 5).init(KEY, Pointing())
 
 
 def test_tracing_tells_who_writes_while_playing() -> None:

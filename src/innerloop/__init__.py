@@ -9,7 +9,7 @@ from innerloop._lazy import lazy
 
 if TYPE_CHECKING:
     from innerloop import agents, algorithms, envs, losses, nn, recipes, references, report
-    from innerloop._agent import ActExtras, ActorCritic, Agent, Outputs
+    from innerloop._agent import ActExtras, ActorCritic, Agent, Outputs, Player
     from innerloop._benchmark import Benchmark, Reference
     from innerloop._callbacks import Evaluate, Interrupted, MetricsWriter, ProgressBar, StopOnSignal
     from innerloop._check import CheckReport, check_env
@@ -63,6 +63,7 @@ __all__ = [
     "Mixture",
     "NonFiniteError",
     "Outputs",
+    "Player",
     "Progress",
     "ProgressBar",
     "Reference",
@@ -116,7 +117,7 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     __name__,
     {
-        "_agent": ("ActExtras", "ActorCritic", "Agent", "Outputs"),
+        "_agent": ("ActExtras", "ActorCritic", "Agent", "Outputs", "Player"),
         "_benchmark": ("Benchmark", "Reference"),
         "_callbacks": ("Evaluate", "Interrupted", "MetricsWriter", "ProgressBar", "StopOnSignal"),
         "_check": ("CheckReport", "check_env"),

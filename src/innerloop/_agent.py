@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import equinox as eqx
 from jaxtyping import Array, Bool, Float
 
-from innerloop._types import Key, Memory, TimeStep, Transition
+from innerloop._types import Key, Memory, Task, TimeStep, Transition
 
 
 class ActExtras(NamedTuple):
@@ -49,6 +49,23 @@ class Agent(eqx.Module):
     @abc.abstractmethod
     def adapt(self, key: Key, memory: Memory, episodes: Transition) -> Memory:
         """The memory after a round; `episodes` has axes `[episode time]`."""
+
+
+class Player(eqx.Module):
+    """Plays training tasks knowing which one it plays: for learners whose experience must come from more than the agent
+    may know at test time. Collectors of whole trials take one in an agent's place; evaluation never does."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def episodes_per_adapt(self) -> int: ...
+
+    else:
+        episodes_per_adapt: eqx.AbstractVar[int]
+
+    @abc.abstractmethod
+    def on(self, task: Task) -> Agent:
+        """Who plays this task."""
 
 
 class Outputs(NamedTuple):

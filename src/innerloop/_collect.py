@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from innerloop._agent import Agent
+from innerloop._agent import Agent, Player
 from innerloop._env import Env, EnvState
 from innerloop._rollout import interact, trial, where
 from innerloop._task import TaskDistribution, sample_tasks
@@ -19,11 +19,11 @@ class Collector(eqx.Module):
     """`collect(key, agent, stream) -> (experience, stream)`; `stream` is what must survive between two calls."""
 
     @abc.abstractmethod
-    def init(self, key: Key, agent: Agent) -> Any:
+    def init(self, key: Key, agent: Agent | Player) -> Any:
         """The stream before the first call."""
 
     @abc.abstractmethod
-    def collect(self, key: Key, agent: Agent, stream: Any) -> tuple[Any, Any]:
+    def collect(self, key: Key, agent: Agent | Player, stream: Any) -> tuple[Any, Any]:
         """One batch of experience."""
 
     @property
@@ -54,7 +54,7 @@ class JaxCollector(Collector):
     def steps_per_collect(self) -> int:
         return self.num_tasks * self.num_rounds * self.episodes_per_round * self.env.spec.max_steps
 
-    def init(self, key: Key, agent: Agent) -> NoStream:
+    def init(self, key: Key, agent: Agent | Player) -> NoStream:
         if agent.episodes_per_adapt != self.episodes_per_round:
             raise ValueError(
                 f"JaxCollector(episodes_per_round={self.episodes_per_round}): the agent adapts every "
@@ -62,16 +62,20 @@ class JaxCollector(Collector):
             )
         return NoStream()
 
-    def collect(self, key: Key, agent: Agent, stream: NoStream) -> tuple[Trials, NoStream]:
+    def collect(self, key: Key, agent: Agent | Player, stream: NoStream) -> tuple[Trials, NoStream]:
         tasks_key, trials_key = jax.random.split(key)
         tasks = sample_tasks(self.tasks, tasks_key, self.num_tasks)
         return self.play(trials_key, agent, tasks), stream
 
-    def play(self, key: Key, agent: Agent, tasks: Task) -> Trials:
+    def play(self, key: Key, agent: Agent | Player, tasks: Task) -> Trials:
         """One trial on each of the given tasks (stacked)."""
         num_tasks = jax.tree.leaves(tasks)[0].shape[0]
-        one = eqx.filter_vmap(trial, in_axes=(0, None, None, 0, None))
-        return one(jax.random.split(key, num_tasks), self.env, agent, tasks, self.num_rounds)
+
+        def one(key: Key, env: Env, agent: Agent | Player, task: Task) -> Trials:
+            return trial(key, env, agent.on(task) if isinstance(agent, Player) else agent, task, self.num_rounds)
+
+        play = eqx.filter_vmap(one, in_axes=(0, None, None, 0))
+        return play(jax.random.split(key, num_tasks), self.env, agent, tasks)
 
 
 class Stream(NamedTuple):
@@ -106,7 +110,9 @@ class StreamCollector(Collector):
     def steps_per_collect(self) -> int:
         return self.num_streams * self.num_steps
 
-    def init(self, key: Key, agent: Agent) -> Stream:
+    def init(self, key: Key, agent: Agent | Player) -> Stream:
+        if isinstance(agent, Player):
+            raise ValueError("StreamCollector: a player that knows its task needs whole trials; use JaxCollector.")
         return jax.vmap(lambda key: self._start(key, agent))(jax.random.split(key, self.num_streams))
 
     def _start(self, key: Key, agent: Agent) -> Stream:
@@ -128,7 +134,9 @@ class StreamCollector(Collector):
         stream = where(trial_last, self._start(start_key, agent), where(ended, again, going_on))
         return stream, (transition, trial_first, trial_last)
 
-    def collect(self, key: Key, agent: Agent, stream: Stream) -> tuple[Chunk, Stream]:
+    def collect(self, key: Key, agent: Agent | Player, stream: Stream) -> tuple[Chunk, Stream]:
+        assert isinstance(agent, Agent)
+
         def one(key: Key, stream: Stream) -> tuple[Chunk, Stream]:
             memory = stream.memory
             keys = jax.random.split(key, self.num_steps)

@@ -231,6 +231,8 @@ def evaluate(
     """
     if num_batches < 1:
         raise ValueError(f"evaluate(num_batches={num_batches}): must be at least 1.")
+    if not isinstance(agent, Agent):
+        raise ValueError(f"evaluate(agent={type(agent).__name__}): needs an Agent, who knows nothing of its task.")
     if num_seeds is None:
         agent = jax.tree.map(lambda x: x[None] if eqx.is_array(x) else x, agent)
     batches = []

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Int
 
-from innerloop._agent import Agent
+from innerloop._agent import Agent, Player
 from innerloop._types import Key, Metrics
 
 State = Any
@@ -25,6 +25,10 @@ class Learner(eqx.Module):
     @abc.abstractmethod
     def agent(self, state: State) -> Agent:
         """The agent as it stands."""
+
+    def player(self, state: State) -> Agent | Player:
+        """Who plays in training: the agent, unless experience must come from one who knows the task."""
+        return self.agent(state)
 
     @abc.abstractmethod
     def update(self, key: Key, state: State, experience: Any) -> tuple[State, Metrics]:

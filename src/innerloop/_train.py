@@ -172,7 +172,7 @@ def init(key: Key, learner: Learner, collector: Collector, num_seeds: int | None
     def one(key: Key) -> TrainState:
         state_key, stream_key = jax.random.split(jax.random.fold_in(key, INIT))
         state = learner.init(state_key)
-        return TrainState(state, collector.init(stream_key, learner.agent(state)), jnp.zeros((), jnp.int32))
+        return TrainState(state, collector.init(stream_key, learner.player(state)), jnp.zeros((), jnp.int32))
 
     return jax.jit(one if num_seeds is None else jax.vmap(one))(seed_keys(key, num_seeds))
 
@@ -216,7 +216,7 @@ def run_updates(
     def update(train_state: TrainState) -> tuple[TrainState, dict[str, Array]]:
         state, stream, num_updates = train_state
         collect_key, update_key = jax.random.split(jax.random.fold_in(key, num_updates))
-        experience, stream = collector.collect(collect_key, learner.agent(state), stream)
+        experience, stream = collector.collect(collect_key, learner.player(state), stream)
         state, metrics = learner.update(update_key, state, experience)
         metrics |= experience_metrics(experience) | {"finite": all_finite((state, metrics)).astype(jnp.float32)}
         return TrainState(state, stream, num_updates + 1), metrics
