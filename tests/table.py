@@ -25,6 +25,7 @@ from innerloop.agents import (
     Recurrent,
     Soft,
     SoftPolicy,
+    Structured,
     Summary,
 )
 from innerloop.agents._posterior import EncoderName, make_encoder
@@ -40,6 +41,7 @@ from innerloop.algorithms.epopt import EPOpt
 from innerloop.algorithms.fine_tuning import FineTuning
 from innerloop.algorithms.fomaml import FOMAML
 from innerloop.algorithms.hyperx import HyperX
+from innerloop.algorithms.maesn import MAESN
 from innerloop.algorithms.maml import MAML
 from innerloop.algorithms.memoryless import Memoryless, Oracle
 from innerloop.algorithms.meta_policy_search import MetaPolicySearch
@@ -83,6 +85,7 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
     "greedy": lambda spec: Greedy(Recurrent(spec, key=KEY, hidden_size=8)),
     "gradient": lambda spec: gradient(FeedForward(spec, key=KEY, widths=(8,)), spec, learn_rates=True),
     "gradient-head": lambda spec: gradient(FeedForward(spec, key=KEY, widths=(8,)), spec, adapted=("policy",)),
+    "gradient-structured": lambda spec: gradient(Structured(spec, key=KEY, widths=(8,)), spec),
     "gradient-recurrent": lambda spec: gradient(Recurrent(spec, key=KEY, hidden_size=8), spec, steps_per_round=2),
 }
 
@@ -188,6 +191,7 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "reptile": lambda: meta(Reptile(), "sinusoid", 1),
     "anil": lambda: meta(ANIL()),
     "cavia": lambda: meta(CAVIA()),
+    "maesn": lambda: meta(MAESN(), "gridnavi", 1),
     "meta-sgd": lambda: meta(MetaSGD()),
     "e-maml": lambda: meta(EMAML()),
     "promp": lambda: meta(ProMP(), inner_adaptation_steps=2),

@@ -23,6 +23,7 @@ from innerloop.algorithms.epopt import EPOpt
 from innerloop.algorithms.fine_tuning import FineTuning
 from innerloop.algorithms.fomaml import FOMAML
 from innerloop.algorithms.hyperx import HyperX
+from innerloop.algorithms.maesn import MAESN
 from innerloop.algorithms.maml import MAML
 from innerloop.algorithms.memoryless import Memoryless, Oracle
 from innerloop.algorithms.meta_policy_search import MetaPolicySearch
@@ -63,6 +64,7 @@ METHODS: Mapping[str, type[Any]] = {
     "reptile": Reptile,
     "anil": ANIL,
     "cavia": CAVIA,
+    "maesn": MAESN,
     "meta-sgd": MetaSGD,
     "e-maml": EMAML,
     "promp": ProMP,

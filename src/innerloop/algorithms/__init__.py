@@ -14,6 +14,7 @@ from innerloop.algorithms.epopt import EPOpt, WorstCase
 from innerloop.algorithms.fine_tuning import FineTuning
 from innerloop.algorithms.fomaml import FOMAML
 from innerloop.algorithms.hyperx import HyperX, HyperXLearner
+from innerloop.algorithms.maesn import MAESN
 from innerloop.algorithms.maml import MAML
 from innerloop.algorithms.memoryless import Memoryless, Oracle
 from innerloop.algorithms.meta_policy_search import MetaPolicySearch
@@ -32,6 +33,7 @@ __all__ = [
     "EMAML",
     "ERL2",
     "FOMAML",
+    "MAESN",
     "MAML",
     "PEARL",
     "PPO",

@@ -89,6 +89,25 @@ class InnerLoop:
             **self.returns(),
         )
 
+    def rounds(self, benchmark: Benchmark) -> int:
+        """Episodes of a round."""
+        half = max(1, benchmark.num_episodes // 2)
+        return self.episodes_per_round or benchmark.episodes_per_round or half
+
+    def agent(self, env: Env, base: ActorCritic, episodes_per_round: int, **options: Any) -> Gradient:
+        """The agent that adapts `base`; `options` are further ones of `Gradient`."""
+        return Gradient(
+            base,
+            self.objective(env),
+            episodes_per_round=episodes_per_round,
+            rate=self.inner_rate,
+            rate_factors=self.inner_rate_factors,
+            steps_per_round=self.steps_per_round,
+            max_grad_norm=self.inner_max_grad_norm,
+            remat=self.remat,
+            **options,
+        )
+
     def returns(self) -> dict[str, Any]:
         """What inner and outer policy objective share."""
         return {
@@ -138,6 +157,8 @@ class MetaTraining:
     """π_ref: the policy before adaptation, the first policy of all, or a moving average."""
     chunk_size: int | None = None
     """Tasks differentiated at a time; by default all at once."""
+    shaped: bool = True
+    """Compute the outer loss on the benchmark's denser reward, if it has one; the inner loop never sees it."""
 
     @property
     def stream_steps(self) -> None:
@@ -182,30 +203,25 @@ def make_agent(env: Env, episodes_per_round: int, net: Net, inner: InnerLoop, *,
     )
     if net.start_from is not None:
         base = pretrained(base, net.start_from)
-    return Gradient(
-        base,
-        inner.objective(env),
-        episodes_per_round=episodes_per_round,
-        rate=inner.inner_rate,
-        rate_factors=inner.inner_rate_factors,
-        steps_per_round=inner.steps_per_round,
-        max_grad_norm=inner.inner_max_grad_norm,
-        remat=inner.remat,
-        **options,
-    )
+    return inner.agent(env, base, episodes_per_round, **options)
 
 
 def agent_maker(benchmark: Benchmark, net: Net, inner: InnerLoop, **options: Any) -> Callable[..., Gradient]:
     """Builds agents for a benchmark from `key=`; `options` are further ones of `Gradient`."""
-    half = max(1, benchmark.num_episodes // 2)
-    episodes_per_round = inner.episodes_per_round or benchmark.episodes_per_round or half
-    return partial(make_agent, benchmark.env, episodes_per_round, net, inner, **options)
+    return partial(make_agent, benchmark.env, inner.rounds(benchmark), net, inner, **options)
 
 
 def meta_gradient(
     benchmark: Benchmark, net: Net, inner: InnerLoop, training: MetaTraining, agent: dict[str, Any], **options: Any
 ) -> MetaGradient:
     """The learner of a gradient-based method; `agent` are options of `Gradient`, `options` of `MetaGradient`."""
+    return outer_loop(benchmark, agent_maker(benchmark, net, inner, **agent), inner, training, **options)
+
+
+def outer_loop(
+    benchmark: Benchmark, make_agent: Callable[..., Gradient], inner: InnerLoop, training: MetaTraining, **options: Any
+) -> MetaGradient:
+    """The learner of agents that are built from `key=`; `options` are further ones of `MetaGradient`."""
     env = benchmark.env
     if training.outer not in ("vpg", "ppo", "trpo"):
         raise ValueError(f"outer={training.outer!r}: choose vpg, ppo or trpo.")
@@ -215,13 +231,14 @@ def meta_gradient(
     if trusts and training.num_outer_steps != 1:
         raise ValueError(f"num_outer_steps={training.num_outer_steps}: a trust region takes one step on each batch.")
     return MetaGradient(
-        agent_maker(benchmark, net, inner, **agent),
+        make_agent,
         training.objective(env, inner),
         optimizer=None if trusts else training.optimizer(),
         trust_region=TrustRegion(training.max_kl, fisher_share=training.fisher_share) if trusts else None,
         num_steps=training.num_outer_steps,
         reference=training.reference,
         chunk_size=training.chunk_size,
+        shaped=benchmark.shaped if training.shaped else None,
         **options,
     )
 

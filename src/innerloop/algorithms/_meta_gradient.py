@@ -15,11 +15,12 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from innerloop._agent import ActorCritic
+from innerloop._agent import ActorCritic, Player
 from innerloop._learner import Learner, apply_gradients
-from innerloop._types import Key, Metrics, Transition, Trials
+from innerloop._types import Key, Metrics, Task, Transition, Trials
 from innerloop.agents import Gradient, Objective, PolicyObjective
 from innerloop.agents._objectives import divergences, replay
+from innerloop.algorithms._start import SharedStart, Start
 from innerloop.algorithms._trust_region import TrustRegion
 from innerloop.losses import weights
 
@@ -27,9 +28,9 @@ ReferenceName = Literal["before", "fixed", "average"]
 
 
 class MetaState(NamedTuple):
-    """The agent is the parameters: θ, and what else of the inner loop is learned."""
+    """`params` are θ and what else of the inner loop is learned: the agent, and what `Start` adds to it."""
 
-    params: Gradient
+    params: Any
     opt_state: optax.OptState | None
     num_updates: Int[Array, ""]
 
@@ -51,6 +52,8 @@ class MetaGradient(Learner):
             adaptation, a "fixed" one (the first), or a moving "average" of the policies before adaptation.
         reference_rate: how far the average moves in an update.
         chunk_size: tasks differentiated at a time; None: all at once. Less memory, the same result.
+        shaped: a denser reward of a task's steps, which the outer loss then counts; the inner loop never sees it.
+        start: where adaptation to a training task begins, and what of it is meta-learned.
     """
 
     make_agent: Callable[..., Gradient] = eqx.field(static=True)
@@ -63,6 +66,8 @@ class MetaGradient(Learner):
     reference: ReferenceName = eqx.field(static=True, default="before")
     reference_rate: float = eqx.field(static=True, default=0.01)
     chunk_size: int | None = eqx.field(static=True, default=None)
+    shaped: Callable[[Task, Transition], Array] | None = eqx.field(static=True, default=None)
+    start: Start = SharedStart()
 
     def __check_init__(self) -> None:
         if (self.optimizer is None) == (self.trust_region is None):
@@ -76,18 +81,22 @@ class MetaGradient(Learner):
         agent = self.make_agent(key=key)
         if self.reference != "before":
             agent = eqx.tree_at(lambda x: x.reference, agent, agent.base, is_leaf=lambda x: x is None)
-        trained = eqx.filter(agent, eqx.is_inexact_array)
+        params = self.start.params(agent)
+        trained = eqx.filter(params, eqx.is_inexact_array)
         opt_state = None if self.optimizer is None else self.optimizer.init(trained)
-        return MetaState(agent, opt_state, jnp.zeros((), jnp.int32))
+        return MetaState(params, opt_state, jnp.zeros((), jnp.int32))
 
     def agent(self, state: MetaState) -> Gradient:
-        return state.params
+        return self.start.agent(state.params)
+
+    def player(self, state: MetaState) -> Gradient | Player:
+        return self.start.player(state.params)
 
     def update(self, key: Key, state: MetaState, experience: Trials) -> tuple[MetaState, Metrics]:
         state, metrics = (self._descend if self.trust_region is None else self._move)(key, state, experience)
         if self.reference == "average":
             state = state._replace(params=follow(state.params, self.reference_rate))
-        shown = {**metrics, **round_returns(experience, state.params)}
+        shown = {**metrics, **round_returns(experience, self.agent(state))}
         return state._replace(num_updates=state.num_updates + 1), shown
 
     def _descend(self, key: Key, state: MetaState, trials: Trials) -> tuple[MetaState, Metrics]:
@@ -96,7 +105,8 @@ class MetaGradient(Learner):
         assert optimizer is not None
 
         def step(state: MetaState, _: None) -> tuple[MetaState, Metrics]:
-            gradients, told = eqx.filter_grad(self.loss, has_aux=True)(state.params, key, played, trials)
+            loss = eqx.filter_grad(self.loss, has_aux=True)
+            gradients, told = loss(state.params, key, played, trials, state.num_updates)
             params, opt_state = apply_gradients(optimizer, gradients, state.opt_state, state.params)
             metrics = means(told) | {"gradient_norm": optax.tree.norm(gradients)}
             return state._replace(params=params, opt_state=opt_state), metrics
@@ -113,7 +123,7 @@ class MetaGradient(Learner):
         params, static = eqx.partition(played, eqx.is_inexact_array)
 
         def loss(params: Any, trials: Trials) -> tuple[Float[Array, ""], Told]:
-            return self.loss(eqx.combine(params, static), key, played, trials)
+            return self.loss(eqx.combine(params, static), key, played, trials, state.num_updates)
 
         def divergence(trials: Trials, old: Any, new: Any) -> Float[Array, ""]:
             return (weights(trials.transitions.valid[:, -1]) * jax.vmap(divergences)(old, new)).sum()
@@ -130,22 +140,34 @@ class MetaGradient(Learner):
         )
         return state._replace(params=eqx.combine(params, static)), means(told) | moved
 
-    def loss(self, agent: Gradient, key: Key, played: Gradient, trials: Trials) -> tuple[Float[Array, ""], "Told"]:
+    def loss(
+        self, params: Any, key: Key, played: Any, trials: Trials, num_updates: Int[Array, ""] | int = 0
+    ) -> tuple[Float[Array, ""], "Told"]:
         """The mean over tasks of the loss after adaptation, and what each task tells."""
 
-        def one(inputs: tuple[Any, Transition]) -> Told:
-            memories, rounds = inputs
-            return self._task(agent, key, played, memories, rounds)
+        def one(trial: Trials) -> Told:
+            task, memories, rounds = trial
+            (mine, costs), (theirs, _) = (self.start.at(x, task, jnp.asarray(num_updates)) for x in (params, played))
+            told = self._task(mine, key, theirs, memories, self._counted(task, rounds))
+            return told._replace(loss=told.loss + sum(costs.values()), terms=told.terms | costs)
 
-        inputs = (trials.memories, trials.transitions)
         if self.chunk_size is None:
-            told = jax.vmap(one)(inputs)
+            told = jax.vmap(one)(trials)
         else:
-            told = jax.lax.map(jax.checkpoint(one), inputs, batch_size=self.chunk_size)
+            told = jax.lax.map(jax.checkpoint(one), trials, batch_size=self.chunk_size)
         loss = told.loss.mean()
         if self.exploration_coef:
             loss += self.exploration_coef * self._exploration(told, trials)
         return loss, told
+
+    def _counted(self, task: Task, rounds: Transition) -> Transition:
+        """The rounds `[round episode time]` with the rewards that the outer loss counts in the last one."""
+        if self.shaped is None:
+            return rounds
+        last = jax.tree.map(lambda x: x[-1], rounds)
+        dense = jax.vmap(jax.vmap(partial(self.shaped, task)))(last)
+        reward = rounds.next_timestep.reward.at[-1].set(dense)
+        return rounds._replace(next_timestep=rounds.next_timestep._replace(reward=reward))
 
     def _task(self, agent: Gradient, key: Key, played: Gradient, memories: Any, rounds: Transition) -> "Told":
         """Adapt on all rounds `[round episode time]` but the last, and judge the adapted policy on that."""
