@@ -23,6 +23,11 @@ def mean_return(trials: Trials, start: int, stop: int) -> Float[Array, ""]:
     return trials.returns().reshape(-1)[start:stop].mean()
 
 
+def adapted_return(trials: Trials) -> Float[Array, ""]:
+    """The mean return of the episodes of the last round: those that all that was learned in the trial serves."""
+    return trials.returns()[-1].mean()
+
+
 def mean_reward(trials: Trials, episode: int) -> Float[Array, ""]:
     """The mean reward of one episode, counted over the whole trial, whose steps are all valid."""
     reward = trials.transitions.next_timestep.reward

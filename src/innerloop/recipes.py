@@ -83,7 +83,8 @@ class Recipe:
     """A method on a benchmark.
 
     `metric`, `bar`, `better` and `published` say what the result is judged by; `num_test_tasks` how many held-out
-    tasks it is measured on, `num_seeds` with how many seeds.
+    tasks it is measured on, `num_seeds` with how many seeds. `evaluate_every` is how many updates lie between two looks at
+    held-out tasks while training; None: about ten looks in all.
     """
 
     id: str
@@ -98,6 +99,7 @@ class Recipe:
     num_seeds: int = 5
     num_test_tasks: int = 10_000
     tolerance: float = 0.05
+    evaluate_every: int | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -284,6 +286,18 @@ def _ensemble(**training: Any) -> OnPolicy:
     return OnPolicy(**(shared | training))
 
 
+def _point_maml(episodes_per_round: int, **training: Any) -> MAML:
+    """MAML on the dense point robot; the inner rate is small because actions are, and so is the policy's deviation."""
+    inner = InnerLoop(episodes_per_round=episodes_per_round, inner_rate=3e-3, gamma=0.97, gae_lambda=0.9)
+    return MAML(inner=inner, training=MetaTraining(num_tasks=20, **training))
+
+
+POINT_ROW: dict[str, Any] = {
+    "benchmark": "point-robot",
+    "metric": "adapted",
+    "source": "the oracle earns about -5 (measured); for benchmarks/sample_efficiency.py",
+    "num_test_tasks": 1000,
+}
 ENSEMBLE_ROW: dict[str, Any] = {
     "source": "Rajeswaran et al. 2017 draw curves on MuJoCo models; the best return is 200",
     "num_test_tasks": 2000,
@@ -509,6 +523,68 @@ for row in (
         num_test_tasks=1000,
     ),
     Recipe(
+        id="point-robot-pearl",
+        method="pearl",
+        settings=PEARL(
+            latent_size=10,
+            encoder_widths=(128, 128),
+            kl_coef=1e-4,
+            num_contexts=8,
+            training=OffPolicy(
+                num_updates=100,
+                num_tasks=16,
+                num_gradient_steps=120,
+                capacity=4000,
+                gamma=0.9,
+                initial_alpha=0.02,
+                final_alpha=0.002,
+                learn_alpha=False,
+            ),
+        ),
+        evaluate_every=1,
+        **POINT_ROW,
+    ),
+    Recipe(
+        id="point-robot-rl2",
+        method="rl2",
+        settings=RL2(
+            training=OnPolicy(
+                num_updates=600,
+                num_tasks=64,
+                learning_rate=2e-3,
+                gamma=0.97,
+                gae_lambda=0.9,
+                entropy_coef=0.0,
+                num_epochs=4,
+            )
+        ),
+        evaluate_every=6,
+        **POINT_ROW,
+    ),
+    Recipe(
+        id="point-robot-maml",
+        method="maml",
+        settings=_point_maml(
+            10,
+            num_updates=100,
+            inner_adaptation_steps=2,
+            outer="ppo",
+            num_outer_steps=5,
+            learning_rate=3e-3,
+            final_learning_rate=3e-4,
+        ),
+        evaluate_every=1,
+        **POINT_ROW,
+    ),
+    Recipe(
+        id="point-robot-maml-trpo",
+        method="maml",
+        settings=_point_maml(20, num_updates=120, outer="trpo", fisher_share=0.1),
+        evaluate_every=2,
+        notes={"shape": "Batch, outer step and one adaptation as in Finn et al. 2017, 2-D navigation."},
+        **POINT_ROW,
+    ),
+    Recipe(
         id="demo",
         method="rl2",
         benchmark="bandit-n10-k5",
@@ -675,6 +751,36 @@ for row in (
         ),
         bar=500.0,
         num_test_tasks=128,
+    ),
+    Recipe(
+        id="cartpole-sac",
+        method="sac",
+        benchmark="cartpole",
+        settings=SoftActorCritic(
+            training=OffPolicy(
+                num_updates=100,
+                num_tasks=4,
+                num_gradient_steps=150,
+                target_rate=0.02,
+                initial_alpha=0.2,
+                final_alpha=0.02,
+                learn_alpha=False,
+                widths=(64, 64),
+            )
+        ),
+        bar=475.0,
+        source="Gymnasium calls CartPole-v1 solved at 475 of 500",
+        num_test_tasks=128,
+    ),
+    Recipe(
+        id="pendulum-sac",
+        method="sac",
+        benchmark="pendulum",
+        settings=SoftActorCritic(training=OffPolicy(num_updates=30, num_tasks=4, num_gradient_steps=400)),
+        bar=-200.0,
+        published=-157.0,
+        source="RL Baselines3 Zoo, its table of trained agents: SAC on Pendulum-v1, 20 k steps; the bar is ours",
+        num_test_tasks=1000,
     ),
     Recipe(
         id="epopt",

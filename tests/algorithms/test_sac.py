@@ -12,13 +12,17 @@ import pytest
 
 from innerloop import JaxCollector, evaluate, train
 from innerloop._env import Box, Discrete, EnvSpec, restart
+from innerloop._task import Finite
 from innerloop._types import TimeStep, Transition
 from innerloop.agents import History, Present, SoftPolicy, Summary
 from innerloop.algorithms import OffPolicy, SoftObjective
 from innerloop.algorithms._soft import Critic, SoftNets
 from innerloop.algorithms.sac import SAC, SoftActorCritic, continued
 from innerloop.benchmarks import benchmark
+from innerloop.envs.point import PointGoal, PointTask
 from innerloop.envs.probes import PROBES, Probe
+from innerloop.recipes import recipe
+from innerloop.report._results import reaches_bar
 
 KEY = jax.random.key(0)
 BOX = Box((2,), -2.0, 4.0)
@@ -165,6 +169,25 @@ def solve(probe: Probe, learner: SAC, num_updates: int) -> float:
 def test_without_memory_it_solves_what_it_sees() -> None:
     probe = PROBES["shown-target"]
     assert solve(probe, sac(probe, partial(Present, probe.env.spec)), 20) > probe.threshold
+
+
+def test_continuous_actions_reach_a_goal_in_several_steps() -> None:
+    """A point walks to the middle. The best way earns -.30, standing still -1.82, a random walk -1.99."""
+    env, tasks = PointGoal(6, start=0.4), Finite(PointTask(jnp.zeros((1, 2))))
+    probe = Probe(env, tasks, 1, -0.3, -0.7)
+    assert solve(probe, sac(probe, partial(Present, env.spec), gamma=0.9), 20) > probe.threshold
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("id", ["cartpole-sac", "pendulum-sac"])
+def test_recipes_reach_known_returns(id: str) -> None:
+    row = recipe(id)
+    task, training = benchmark(row.benchmark), row.settings.training
+    collector = JaxCollector(task.env, task.train, training.num_tasks, task.num_episodes)
+    learner = row.settings.learner(task)
+    state, _ = train(jax.random.key(100), learner, collector, training.num_updates)
+    held_out = JaxCollector(task.env, task.test, 128, task.num_episodes)
+    assert reaches_bar(float(evaluate(KEY, learner.agent(state), held_out).per_episode()[0]), row)
 
 
 @pytest.mark.parametrize(("name", "options"), [("two-arms", {"priority": 0.6}), ("late-cue", {"burn_in": 1})])

@@ -1,5 +1,8 @@
 """Pictures show what the curves hold, and say how it was measured."""
 
+import base64
+import re
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -79,3 +82,17 @@ def test_names_keep_their_distance():
 def test_nothing_to_draw_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="nothing to draw"):
         plot_curve([], tmp_path / "x.png")
+
+
+def test_pictures_stand_on_the_page_as_they_are(tmp_path):
+    data = b"\x89PNG" + bytes(range(256))
+    (tmp_path / "ways.png").write_bytes(data)
+    html_curve([curve(2, 4, "agent")], tmp_path / "curve.html", pictures=[tmp_path / "ways.png"])
+    (name, code), *others = pictures_of(tmp_path / "curve.html")
+    assert (name, base64.b64decode(code), others) == ("ways", data, [])
+
+
+def pictures_of(page):
+    """Names and contents of the pictures before the end of a page's body."""
+    body = page.read_text().rpartition("</body>")[0]
+    return re.findall(r'<img id="([^"]+)".* src="data:image/png;base64,([^"]+)">', body)

@@ -1,15 +1,16 @@
-"""Small control: a point that walks, cart and pole."""
+"""Small control: a point that walks, cart and pole, the standard pendulum."""
 
 import dataclasses
 from functools import partial
 
 import jax
 
-from innerloop._benchmark import Benchmark, Reference, Rows, mean_return
+from innerloop._benchmark import Benchmark, Reference, Rows, adapted_return, mean_return
 from innerloop._task import Finite, TaskDistribution, sample_tasks
 from innerloop.envs.cartpole import CartPole, mean_pole, pole_ensemble, pole_grid, standard_cartpole
+from innerloop.envs.pendulum import Pendulum, standard_pendulum
 from innerloop.envs.point import PointGoal, minus_distance, semicircle_goals, square_goals
-from innerloop.references.generic import Random
+from innerloop.references.generic import Constant, Random
 from innerloop.references.point import GoToGoal
 
 
@@ -40,7 +41,8 @@ def _point_robot() -> Benchmark:
     goals = Finite(sample_tasks(square_goals(1.0), jax.random.key(0), 100))
     train, test = goals.split(0.8)
     row = _point("point-robot", PointGoal(20, start=1.0), 3, train, test, "Rakelly et al. 2019, point robot")
-    return dataclasses.replace(row, summary="A point starts anywhere and walks to one of 100 goals; the reward tells.")
+    summary = "A point starts anywhere and walks to one of 100 goals; the reward tells."
+    return dataclasses.replace(row, summary=summary, metrics={"adapted": adapted_return})
 
 
 def _sparse_point() -> Benchmark:
@@ -68,6 +70,23 @@ def _cartpole() -> Benchmark:
         num_episodes=1,
         references={"random": Reference(lambda: Random(env.spec), "uniform pushes")},
         known={"return": {"optimal": 500.0}},
+    )
+
+
+def _pendulum() -> Benchmark:
+    env, tasks = Pendulum(), standard_pendulum()
+    return Benchmark(
+        name="pendulum",
+        summary="Pendulum-v1, a single task: to see that a learner of continuous actions learns at all.",
+        source="Gymnasium",
+        env=env,
+        train=tasks,
+        test=tasks,
+        num_episodes=1,
+        references={
+            "idle": Reference(partial(Constant, env.spec), "no torque"),
+            "random": Reference(partial(Random, env.spec), "uniform torques"),
+        },
     )
 
 
@@ -108,6 +127,7 @@ def rows() -> Rows:
         "point-robot": _point_robot,
         "sparse-point": _sparse_point,
         "cartpole": _cartpole,
+        "pendulum": _pendulum,
         "cartpole-ensemble": _cartpole_ensemble,
         "cartpole-ensemble-single": _cartpole_ensemble_single,
     }

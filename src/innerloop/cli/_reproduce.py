@@ -126,7 +126,14 @@ def _train_seed(row: Any, options: ReproduceOptions, seed: int) -> None:
     from innerloop._run import RunConfig, configure, evaluate_run, resume, run_experiment
 
     folder = options.runs / row.id / f"seed-{seed}"
-    config = configure(row.method, row.benchmark, settings=row.settings, seed=seed, num_test_tasks=row.num_test_tasks)
+    config = configure(
+        row.method,
+        row.benchmark,
+        settings=row.settings,
+        seed=seed,
+        evaluate_every=row.evaluate_every,
+        num_test_tasks=row.num_test_tasks,
+    )
     if not (folder / "config.json").exists():
         print(f"seed {seed}: training in {folder}", file=sys.stderr)
         run_experiment(config, folder, show=not options.quiet, measure=False)

@@ -65,8 +65,9 @@ class ContrastOptions:
 class ReportOptions:
     """Compare evaluated runs of a benchmark: a table, curve.png and curve.html with all of them, and learning.png.
 
-    Runs that differ only in their seed become one curve. Where functions are fitted by gradient steps, fits.png shows
-    some of them, as the first run's agent sees them after 0, 1, 5 and 10 steps.
+    Runs that differ only in their seed become one curve. Of the first run's agent, where it makes sense: fits.png shows
+    some functions, as it sees them after 0, 1, 5 and 10 gradient steps, beliefs.png what it believes of the task, and
+    ways.png where it goes. The page curve.html holds all of these pictures.
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
@@ -140,11 +141,10 @@ def report_command(arguments: list[str]) -> int:
     print(known_values(benchmark(names[0]).known))
     out = options.out or options.runs[0]
     plot_curve(curves, out / "curve.png", title, references=references)
-    html_curve(curves, out / "curve.html", title, references=references)
     plot_learning(options.runs, out / "learning.png", title)
-    pictures = [out / "curve.png", out / "curve.html", out / "learning.png"]
-    pictures += _insides(options.runs[0], configs[0], out)
-    print(f"pictures: {', '.join(map(str, pictures))}")
+    pictures = [out / "learning.png", *_insides(options.runs[0], configs[0], out)]
+    html_curve(curves, out / "curve.html", title, references=references, pictures=pictures)
+    print(f"pictures: {', '.join(map(str, [out / 'curve.png', out / 'curve.html', *pictures]))}")
     return 0
 
 

@@ -1,5 +1,6 @@
 """Adaptation curves as pictures: the return of each episode of a trial, as an image and as a self-contained page."""
 
+import base64
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,9 +56,16 @@ def plot_curve(
 
 
 def html_curve(
-    curves: Sequence[AdaptationCurve], path: str | Path, title: str = "", references: Sequence[AdaptationCurve] = ()
+    curves: Sequence[AdaptationCurve],
+    path: str | Path,
+    title: str = "",
+    references: Sequence[AdaptationCurve] = (),
+    pictures: Sequence[str | Path] = (),
 ) -> None:
-    """The same as an interactive page. It holds all it needs (about 5 MB), so it opens without a network."""
+    """The same as an interactive page. It holds all it needs (about 5 MB), so it opens without a network.
+
+    `pictures` are PNG files that stand below the curves, copied into the page.
+    """
     styles = _styles(curves, references)
     longest = max(style.curve.num_episodes for style in styles)
     figure = go.Figure()
@@ -85,7 +93,17 @@ def html_curve(
         margin={"t": 110 + 18 * text.count("<br>") + 46 * heading.count("<br>")},
     )
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.write_html(path, include_plotlyjs=True, config={"displaylogo": False}, default_height="95vh")
+    page = figure.to_html(include_plotlyjs=True, config={"displaylogo": False}, default_height="95vh")
+    head, end, tail = page.rpartition("</body>")
+    below = "".join(_embedded(Path(picture)) for picture in pictures)
+    Path(path).write_text(f"{head}{below}{end}{tail}", encoding="utf-8")
+
+
+def _embedded(picture: Path) -> str:
+    """A PNG file as a part of a page."""
+    data = base64.b64encode(picture.read_bytes()).decode()
+    style = "max-width: 100%; display: block; margin: 2em auto"
+    return f'<img id="{picture.stem}" alt="{picture.stem}" style="{style}" src="data:image/png;base64,{data}">\n'
 
 
 def caption(curves: Sequence[AdaptationCurve]) -> str:
