@@ -31,12 +31,18 @@ class TrajectoryDecoder(eqx.Module):
         key: Key,
         core: CoreName = "gru",
         hidden_size: int = 64,
-        input_widths: tuple[int, ...] = (64,),
+        input_widths: tuple[int, ...] = (128,),
         widths: tuple[int, ...] = (),
     ):
         history_key, net_key, head_key = jax.random.split(key, 3)
         self.history = History(
-            spec, key=history_key, core=core, hidden_size=hidden_size, input_widths=input_widths, feed_prev_obs=True
+            spec,
+            key=history_key,
+            core=core,
+            hidden_size=hidden_size,
+            input_widths=input_widths,
+            feed_prev_obs=True,
+            activation="relu",
         )
         self.net = MLP(net_key, hidden_size, widths, "relu")
         self.head = Linear(head_key, widths[-1] if widths else hidden_size, latent_size)
@@ -66,7 +72,7 @@ class TaskPolicy(eqx.Module):
         *,
         key: Key,
         widths: tuple[int, ...] = (64, 64),
-        activation: Activation = "tanh",
+        activation: Activation = "relu",
     ):
         if not widths:
             raise ValueError("TaskPolicy(widths=()): observation and task vector meet in a hidden layer; give one.")

@@ -13,7 +13,7 @@ from innerloop._rollout import where
 from innerloop._types import Key, Memory, TimeStep, Transition
 from innerloop.agents._feedforward import NoMemory
 from innerloop.envs.wrappers import encode
-from innerloop.nn import MLP, Core, CoreName, Encoder, make_core
+from innerloop.nn import MLP, Activation, Core, CoreName, Encoder, make_core
 
 
 class Summary(eqx.Module):
@@ -87,11 +87,12 @@ class History(Summary):
         hidden_size: int = 64,
         input_widths: tuple[int, ...] = (32,),
         feed_prev_obs: bool = False,
+        activation: Activation = "tanh",
     ):
         encoder_key, joint_key, core_key = jax.random.split(key, 3)
         self.encoder = Encoder(encoder_key, spec.obs)
         num_in = self.encoder.num_features * (2 if feed_prev_obs else 1) + spec.action.num_features + 2
-        self.joint = MLP(joint_key, num_in, input_widths)
+        self.joint = MLP(joint_key, num_in, input_widths, activation)
         self.core = make_core(core, core_key, input_widths[-1] if input_widths else num_in, hidden_size)
         self.spec = spec
         self.feed_prev_obs = feed_prev_obs

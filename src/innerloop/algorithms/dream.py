@@ -38,10 +38,11 @@ class TaskEncoder(eqx.Module):
     net: MLP
     head: Linear
 
-    def __init__(self, num_task_features: int, latent_size: int, *, key: Key, widths: tuple[int, ...] = (64,)):
+    def __init__(self, num_task_features: int, latent_size: int, *, key: Key, widths: tuple[int, ...] = ()):
         net_key, head_key = jax.random.split(key)
         self.net = MLP(net_key, num_task_features, widths, "relu")
-        self.head = Linear(head_key, widths[-1] if widths else num_task_features, latent_size)
+        num_features = widths[-1] if widths else num_task_features
+        self.head = Linear(head_key, num_features, latent_size)
 
     def __call__(self, code: Float[Array, " features"]) -> Float[Array, " latent"]:
         return self.head(self.net(code))
@@ -158,7 +159,7 @@ class Insider(Player):
 def information_gain(
     target: Float[Array, " latent"], guesses: Float[Array, "times latent"], deviation: float
 ) -> Float[Array, " time"]:
-    """E[log q(z | τ_{:t+1}) - log q(z | τ_{:t})] over z ~ N(target, ρ² I), with q(z | τ) = N(g(τ), ρ² I).
+    """E[log q(z | τ_{:t+1}) - log q(z | τ_{:t})] over z ~ F(z | μ) with mean `target`, where q(z | τ) = N(g(τ), σ² I).
 
     The noise of z cancels: what is left are differences of squared distances.
     """
@@ -183,11 +184,13 @@ class DREAMState(NamedTuple):
 class DREAMLearner(Learner):
     """Two policies by PPO, each on its own episodes and rewards, and the decoder by maximum likelihood.
 
+    The decoder learns first: what a step told is measured when it has caught up with the encoder, which has moved on.
+
     Args:
         exploiter: PPO, whose agent is `Informed`. explorer: PPO, whose agent is `Recurrent`.
         make_decoder: builds the `TrajectoryDecoder` from `key=`. optimizer: the decoder's.
         code: how a task is put to the encoder.
-        deviation: ρ. step_cost: c, taken off the information gain of each exploration step.
+        deviation: ρ. decoder_deviation: σ of the decoder's q(z | τ). step_cost: c, taken off the information gain of each exploration step.
         num_exploration_episodes: how many a trial begins with. decoded_share: of the trials in which the exploitation
             policy is trained on the decoder's task vector.
         num_decoder_steps, batch_size: optimiser steps of the decoder in an update, and trials in each.
@@ -199,6 +202,7 @@ class DREAMLearner(Learner):
     optimizer: optax.GradientTransformation = eqx.field(static=True)
     code: TaskCode
     deviation: float = eqx.field(static=True)
+    decoder_deviation: float = eqx.field(static=True)
     step_cost: float = eqx.field(static=True)
     num_exploration_episodes: int = eqx.field(static=True)
     decoded_share: float = eqx.field(static=True)
@@ -229,17 +233,15 @@ class DREAMLearner(Learner):
         codes = jax.vmap(self.code)(experience.tasks)
         exploring, exploiting = self._explored(experience), self._exploited(experience, codes)
         steps = as_sequences(exploring).transitions._replace(extras=None)
+        state, decoder_loss = self._decode(decode_key, state, codes, steps)
         gain, told = self._look(state, codes, steps)
         explorer, explored = self.explorer.learn(explore_key, state.explorer, exploring, gain - self.step_cost)
         exploiter, exploited = self.exploiter.update(exploit_key, state.exploiter, exploiting)
-        state = state._replace(explorer=explorer, exploiter=exploiter)
-        told |= _returns(exploiting, _memories(experience).is_told[:, 0]) | {
-            "bottleneck": exploited.pop("prediction_loss")
-        }
-        state, told["decoder_loss"] = self._decode(decode_key, state, codes, steps)
+        told |= _returns(exploiting, _memories(experience).is_told[:, 0])
+        told |= {"decoder_loss": decoder_loss, "bottleneck": exploited.pop("prediction_loss")}
         for part, metrics in {"explore": explored, "exploit": exploited}.items():
             told |= {f"{part}_{name}": x for name, x in metrics.items()}
-        return state, told
+        return state._replace(explorer=explorer, exploiter=exploiter), told
 
     def _explored(self, experience: Trials) -> Trials:
         """The exploration episodes, as the explorer saw them."""
@@ -261,10 +263,12 @@ class DREAMLearner(Learner):
         """What each exploration step `[task time]` told; of the batch, how much was said and what is still wrong."""
         target = jax.vmap(self._informed(state).encoder)(codes)
         guesses = jax.vmap(state.decoder.guesses)(steps)
-        gain = jax.vmap(partial(information_gain, deviation=self.deviation))(target, guesses)
+        gain = jax.vmap(partial(information_gain, deviation=self.decoder_deviation))(target, guesses)
         error = jnp.square(guesses[:, -1] - target).sum(axis=1).mean()
         spread = jnp.square(target - target.mean(axis=0, keepdims=True)).sum(axis=1).mean()
-        return gain, {"information": gain.sum(axis=1).mean(), "decoder_error": error, "code_spread": spread}
+        return gain, {"information": gain.sum(axis=1).mean(), "decoder_error": error, "code_spread": spread} | {
+            "explore_steps": steps.valid.astype(jnp.float32).sum(axis=1).mean()
+        }
 
     def _decode(
         self, key: Key, state: DREAMState, codes: Float[Array, "task features"], steps: Transition
@@ -309,33 +313,35 @@ class DREAM:
 
     num_exploration_episodes: int = 1
     """Episodes at the start of a trial that are for exploration; the others are for exploitation."""
-    latent_size: int = 8
+    latent_size: int = 16
     """Dimensions of the task vector z."""
-    deviation: float = 0.3
-    """ρ: the standard deviation of z about what encoder or decoder say."""
-    bottleneck_coef: float = 0.01
+    deviation: float = 0.1
+    """ρ: the standard deviation of z about what the encoder says."""
+    decoder_deviation: float = 0.3
+    """σ: the standard deviation of z about what the decoder says; with it scales what exploring earns, in nats."""
+    bottleneck_coef: float = 0.001
     """Weight of the KL of the encoder's z to the standard normal: what is of no use to the policy must go."""
     step_cost: float = 0.0
     """c: what an exploration step costs, in nats."""
-    explore_entropy_coef: float = 0.05
+    explore_entropy_coef: float = 0.1
     """Weight of the entropy bonus of the exploration policy at the start; advantages are in nats there."""
     task_code: CodeName = "description"
     """What the encoder is told: the task, its integers in one-hot code; or its index in a finite training set."""
-    decoded_share: float = 0.25
+    decoded_share: float = 0.1
     """Share of the training trials in which the exploitation policy acts on the decoder's task vector."""
-    encoder_widths: tuple[int, ...] = (64,)
-    """Hidden layers of the task encoder."""
-    policy_widths: tuple[int, ...] = (64, 64)
+    encoder_widths: tuple[int, ...] = ()
+    """Hidden layers of the task encoder; a linear one takes tasks apart in the same way whether it has seen them or not."""
+    policy_widths: tuple[int, ...] = (128, 128)
     """Hidden layers of exploitation policy and value."""
     core: CoreName = "gru"
     """Kind of memory of exploration policy and decoder."""
     hidden_size: int = 64
     """Its width."""
-    input_widths: tuple[int, ...] = (64,)
+    input_widths: tuple[int, ...] = (128,)
     """Hidden layers between a transition and the memory, of both."""
     decoder_widths: tuple[int, ...] = ()
     """Hidden layers of the decoder between memory and task vector."""
-    decoder_rate: float = 1e-3
+    decoder_rate: float = 1e-2
     """Adam's step size for the decoder at the start; 0 at the end, linear in between."""
     num_decoder_steps: int = 8
     """Optimiser steps of the decoder in an update."""
@@ -376,6 +382,7 @@ class DREAM:
             clipped_adam(self.decoder_rate, 0.0, training.num_updates * self.num_decoder_steps, 10.0),
             code,
             self.deviation,
+            self.decoder_deviation,
             self.step_cost,
             self.num_exploration_episodes,
             self.decoded_share,
@@ -416,7 +423,8 @@ class DREAM:
                 f"num_free_episodes={training.num_free_episodes}: exploration earns no reward anyway; set "
                 "num_exploration_episodes."
             )
-        if self.deviation <= 0:
-            raise ValueError(f"deviation={self.deviation}: must be above 0.")
+        for name in ("deviation", "decoder_deviation"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}={getattr(self, name)}: must be above 0.")
         if not 0 <= self.decoded_share <= 1:
             raise ValueError(f"decoded_share={self.decoded_share}: choose a share of the trials, from 0 to 1.")
