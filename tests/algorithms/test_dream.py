@@ -46,14 +46,15 @@ def test_exploring_is_paid_the_change_of_the_log_likelihood() -> None:
     gain, told = eqx.filter_jit(learner._look)(state, codes, steps)
     agent, encoder = learner.agent(state), learner.player(state).encoder
     noise = np.random.default_rng(0).normal(size=3)
+    observe, guess = eqx.filter_jit(agent.decoder.history.observe), eqx.filter_jit(agent.decoder.guess)
     for i in range(2):
         target, memory = np.asarray(encoder(codes[i])), agent.decoder.history.start()
-        guesses = [np.asarray(agent.decoder.guess(memory.output))]
+        guesses = [np.asarray(guess(memory.output))]
         for t in range(steps.valid.shape[1]):
             step = jax.tree.map(lambda x, i=i, t=t: x[i, t], steps)
             if bool(step.valid):
-                memory = agent.decoder.history.observe(KEY, memory, step)
-            guesses.append(np.asarray(agent.decoder.guess(memory.output)))
+                memory = observe(KEY, memory, step)
+            guesses.append(np.asarray(guess(memory.output)))
         draws = [target + learner.deviation * sign * noise for sign in (-1, 1)]  # whose mean is that over all draws
         likely = [np.mean([log_density(z, guess, learner.decoder_deviation) for z in draws]) for guess in guesses]
         np.testing.assert_allclose(gain[i], np.diff(likely), atol=2e-4)
@@ -85,9 +86,9 @@ def test_the_bottleneck_is_the_divergence_and_pulls_the_mean_to_zero() -> None:
 
 
 def test_a_narrow_bottleneck_takes_tasks_out_of_the_code() -> None:
-    spread = {}
+    spread, training = {}, replace(SMALL, num_epochs=30, learning_rate=1e-2, final_learning_rate=1e-2)
     for coef in (0.0, 100.0):
-        learner, state, trials = played(replace(SETTINGS, bottleneck_coef=coef, training=replace(SMALL, num_epochs=30)))
+        learner, state, trials = played(replace(SETTINGS, bottleneck_coef=coef, training=training))
         codes = jax.vmap(learner.code)(trials.tasks)
         after, _ = eqx.filter_jit(learner.update)(KEY, state, trials)
         before, now = (jnp.square(jax.vmap(learner.player(x).encoder)(codes)).sum() for x in (state, after))
@@ -133,7 +134,7 @@ def _decoder_batch(learner: DREAMLearner, trials: Trials) -> tuple[Any, Any]:
 
 
 def test_the_decoder_learns_the_mean_of_the_code() -> None:
-    learner, state, trials = played(replace(SETTINGS, num_decoder_steps=50, decoder_rate=1e-2))
+    learner, state, trials = played(replace(SETTINGS, num_decoder_steps=150, decoder_rate=1e-2))
     batch = _decoder_batch(learner, trials)
     before, after = state, eqx.filter_jit(learner._decode)(KEY, state, *batch)[0]
     errors = [float(learner._look(x, *batch)[1]["decoder_error"]) for x in (before, after)]

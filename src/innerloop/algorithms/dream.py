@@ -33,7 +33,7 @@ from innerloop.nn import MLP, CoreName, Linear
 
 
 class TaskEncoder(eqx.Module):
-    """f(μ), the mean of F(z | μ) = N(f(μ), ρ² I): what there is to know about task μ."""
+    """f(μ), the mean of F(z | μ) = N(f(μ), ρ² I): what there is to know about task μ. It starts wide against ρ, to be heard."""
 
     net: MLP
     head: Linear
@@ -42,7 +42,7 @@ class TaskEncoder(eqx.Module):
         net_key, head_key = jax.random.split(key)
         self.net = MLP(net_key, num_task_features, widths, "relu")
         num_features = widths[-1] if widths else num_task_features
-        self.head = Linear(head_key, num_features, latent_size)
+        self.head = Linear(head_key, num_features, latent_size, scale=2.0)
 
     def __call__(self, code: Float[Array, " features"]) -> Float[Array, " latent"]:
         return self.head(self.net(code))
@@ -190,9 +190,10 @@ class DREAMLearner(Learner):
         exploiter: PPO, whose agent is `Informed`. explorer: PPO, whose agent is `Recurrent`.
         make_decoder: builds the `TrajectoryDecoder` from `key=`. optimizer: the decoder's.
         code: how a task is put to the encoder.
-        deviation: ρ. decoder_deviation: σ of the decoder's q(z | τ). step_cost: c, taken off the information gain of each exploration step.
-        num_exploration_episodes: how many a trial begins with. decoded_share: of the trials in which the exploitation
-            policy is trained on the decoder's task vector.
+        deviation: ρ. decoder_deviation: σ of the decoder's q(z | τ).
+        step_cost: c, taken off the information gain of each exploration step.
+        num_exploration_episodes: how many a trial begins with.
+        decoded_share: of the trials in which the exploitation policy is trained on the decoder's task vector.
         num_decoder_steps, batch_size: optimiser steps of the decoder in an update, and trials in each.
     """
 
@@ -317,12 +318,12 @@ class DREAM:
     """Dimensions of the task vector z."""
     deviation: float = 0.1
     """ρ: the standard deviation of z about what the encoder says."""
-    decoder_deviation: float = 0.3
+    decoder_deviation: float = 0.6
     """σ: the standard deviation of z about what the decoder says; with it scales what exploring earns, in nats."""
     bottleneck_coef: float = 0.001
     """Weight of the KL of the encoder's z to the standard normal: what is of no use to the policy must go."""
     step_cost: float = 0.0
-    """c: what an exploration step costs, in nats."""
+    """c: what an exploration step costs, in nats; below 0 it pays not to end an episode that could still tell something."""
     explore_entropy_coef: float = 0.1
     """Weight of the entropy bonus of the exploration policy at the start; advantages are in nats there."""
     task_code: CodeName = "description"
