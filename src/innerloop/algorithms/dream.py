@@ -33,7 +33,7 @@ from innerloop.nn import MLP, CoreName, Linear
 
 
 class TaskEncoder(eqx.Module):
-    """f(μ), the mean of F(z | μ) = N(f(μ), ρ² I): what there is to know about task μ. It starts wide against ρ, to be heard."""
+    """f(μ), the mean of F(z | μ) = N(f(μ), ρ² I): what there is to know about task μ."""
 
     net: MLP
     head: Linear
