@@ -318,7 +318,7 @@ class DREAM:
     """Dimensions of the task vector z."""
     deviation: float = 0.1
     """ρ: the standard deviation of z about what the encoder says."""
-    decoder_deviation: float = 0.6
+    decoder_deviation: float = 0.3
     """σ: the standard deviation of z about what the decoder says; with it scales what exploring earns, in nats."""
     bottleneck_coef: float = 0.001
     """Weight of the KL of the encoder's z to the standard normal: what is of no use to the policy must go."""
