@@ -28,6 +28,7 @@ from innerloop.agents import (
     Structured,
     Summary,
 )
+from innerloop.agents._decoupled import Decoupled, TaskPolicy, TrajectoryDecoder
 from innerloop.agents._posterior import EncoderName, make_encoder
 from innerloop.algorithms._critic import TaskCritic, TaskPredictor
 from innerloop.algorithms._inner_loop import Net
@@ -36,6 +37,7 @@ from innerloop.algorithms._soft import OffPolicy
 from innerloop.algorithms.a2c import a2c
 from innerloop.algorithms.anil import ANIL
 from innerloop.algorithms.cavia import CAVIA
+from innerloop.algorithms.dream import DREAM
 from innerloop.algorithms.e_maml import EMAML
 from innerloop.algorithms.epopt import EPOpt
 from innerloop.algorithms.fine_tuning import FineTuning
@@ -80,6 +82,7 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
     "soft-recurrent": lambda spec: soft(History(spec, key=KEY, hidden_size=8, input_widths=()), spec),
     "posterior": lambda spec: posterior(spec, "product"),
     "posterior-recurrent": lambda spec: posterior(spec, "gru"),
+    "decoupled": lambda spec: decoupled(spec),
     "feedforward": lambda spec: FeedForward(spec, key=KEY, widths=(8,)),
     "feedforward-context": lambda spec: FeedForward(spec, key=KEY, widths=(8,), num_context=2, has_value=False),
     "greedy": lambda spec: Greedy(Recurrent(spec, key=KEY, hidden_size=8)),
@@ -90,7 +93,16 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
 }
 
 
-SEES_PIXELS = ("recurrent-gru", "recurrent-joint", "belief", "soft", "posterior", "feedforward", "gradient")
+SEES_PIXELS = (
+    "recurrent-gru",
+    "recurrent-joint",
+    "belief",
+    "soft",
+    "posterior",
+    "decoupled",
+    "feedforward",
+    "gradient",
+)
 PAIRS = [(agent, spec) for agent in AGENTS for spec in SPECS if spec != "pixels" or agent in SEES_PIXELS]
 """Who is tested on what: variants of an agent share its encoder."""
 
@@ -110,6 +122,13 @@ def posterior(spec: EnvSpec, encoder: EncoderName) -> Posterior:
     """A small agent that samples tasks."""
     policy = SoftPolicy(KEY, spec.obs.num_features + 3, spec.action, (8,))
     return Posterior(make_encoder(encoder, spec, 3, key=KEY, widths=(8,)), policy, spec)
+
+
+def decoupled(spec: EnvSpec) -> Decoupled:
+    """A small agent that explores with another policy than it exploits with."""
+    explorer = Recurrent(spec, key=KEY, hidden_size=8)
+    decoder = TrajectoryDecoder(spec, 3, key=KEY, hidden_size=8, input_widths=(7,), widths=(6,))
+    return Decoupled(explorer, decoder, TaskPolicy(spec, 3, key=KEY, widths=(8,)))
 
 
 def gradient(base: ActorCritic, spec: EnvSpec, **options: Any) -> Gradient:
@@ -165,6 +184,7 @@ def meta(settings: Any, name: str = "bandit-n10-k5", per_round: int = 4, **train
 BELIEFS = BeliefSettings(hidden_size=8, input_widths=(8,), state_coef=1.0, inference_batch=8, capacity=32)
 ALL_TERMS = replace(BELIEFS, rl_gradient=True, belief_input="sample", kl_to="standard", num_elbo_terms=None)
 PEARL_SMALL = PEARL(latent_size=3, encoder_widths=(8,), tasks_per_step=4, num_slots=16)
+DREAM_SMALL = DREAM(latent_size=3, hidden_size=8, input_widths=(8,), num_decoder_steps=2, decoder_batch=4)
 FEW_STEPS = replace(SMALL_SOFT, capacity=500)
 ADAM = optax.adam(1e-2)
 LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
@@ -207,6 +227,8 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "pearl": lambda: method(PEARL_SMALL, training=SMALL_SOFT),
     "pearl-finite": lambda: method(replace(PEARL_SMALL, next_obs=True), "gridnavi", FEW_STEPS),
     "pearl-recurrent": lambda: method(replace(PEARL_SMALL, encoder="gru"), training=SMALL_SOFT),
+    "dream": lambda: method(DREAM_SMALL, "bus"),
+    "dream-index": lambda: method(replace(DREAM_SMALL, task_code="index", decoded_share=0.0), "bus-map"),
     "memoryless": lambda: method(Memoryless(widths=(8,))),
     "epopt": lambda: method(EPOpt(epsilon=0.5, widths=(8,)), training=replace(SMALL, across_episodes=False)),
     "oracle": lambda: method(Oracle(widths=(8,))),
@@ -214,5 +236,6 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
 SIBLINGS = (
     *("ppo-predictor", "ppo-value-clip", "ppo-stream-cut", "a2c", "rl2", "memoryless", "oracle", "epopt"),
     *("fomaml", "anil", "cavia", "meta-sgd", "fine-tuning", "varibad", "varibad-all", "sac", "pearl-recurrent"),
+    "dream-index",
 )
 """Rows whose mean over tasks is computed by the same code as another row's: how it is sharded is tested there."""

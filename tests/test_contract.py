@@ -153,7 +153,7 @@ def test_update_is_pure_finite_and_keeps_its_structure(row: tuple[Any, Any]) -> 
 def test_update_on_two_devices_equals_one(name: str) -> None:
     learner, collector = LEARNERS[name]()
     start = init(KEY, learner, collector)
-    experience, _ = eqx.filter_jit(collector.collect)(KEY, learner.agent(start.state), start.stream)
+    experience, _ = eqx.filter_jit(collector.collect)(KEY, learner.player(start.state), start.stream)
     update = jax.jit(lambda *arguments: learner.update(*arguments))
     mesh = jax.make_mesh((2,), ("task",), axis_types=(AxisType.Auto,))
     sharded = jax.device_put(experience, NamedSharding(mesh, PartitionSpec("task")))

@@ -17,6 +17,7 @@ from innerloop.algorithms._on_policy import OnPolicy
 from innerloop.algorithms._soft import OffPolicy
 from innerloop.algorithms.anil import ANIL
 from innerloop.algorithms.cavia import CAVIA
+from innerloop.algorithms.dream import DREAM
 from innerloop.algorithms.e_maml import EMAML
 from innerloop.algorithms.e_rl2 import ERL2
 from innerloop.algorithms.epopt import EPOpt
@@ -74,6 +75,7 @@ METHODS: Mapping[str, type[Any]] = {
     "hyperx": HyperX,
     "sac": SoftActorCritic,
     "pearl": PEARL,
+    "dream": DREAM,
 }
 """Methods by name."""
 

@@ -1,6 +1,7 @@
 """Memory architectures that several learners use."""
 
 from innerloop.agents._belief import Belief
+from innerloop.agents._decoupled import Decoupled
 from innerloop.agents._feedforward import FeedForward
 from innerloop.agents._gradient import Gradient
 from innerloop.agents._greedy import Greedy
@@ -14,6 +15,7 @@ from innerloop.agents._summary import History, Present, Summary
 __all__ = [
     "AnswerError",
     "Belief",
+    "Decoupled",
     "FeedForward",
     "Gradient",
     "Greedy",

@@ -13,7 +13,7 @@ from innerloop._rollout import where
 from innerloop._types import Key, Memory, TimeStep, Transition
 from innerloop.agents._feedforward import NoMemory
 from innerloop.envs.wrappers import encode
-from innerloop.nn import MLP, Core, CoreName, Encoder, make_core
+from innerloop.nn import MLP, Activation, Core, CoreName, Encoder, make_core
 
 
 class Summary(eqx.Module):
@@ -67,12 +67,16 @@ class HistoryMemory(NamedTuple):
 
 
 class History(Summary):
-    """The observation, and a recurrent core's summary of all transitions of the trial so far."""
+    """The observation, and a recurrent core's summary of all transitions of the trial so far.
+
+    The core is fed (a_t, r_{t+1}, s_{t+1}, episode-end flag), with `feed_prev_obs` s_t as well: a whole transition at once.
+    """
 
     encoder: Encoder
     joint: MLP
     core: Core
     spec: EnvSpec
+    feed_prev_obs: bool = eqx.field(static=True)
 
     def __init__(
         self,
@@ -82,13 +86,16 @@ class History(Summary):
         core: CoreName = "gru",
         hidden_size: int = 64,
         input_widths: tuple[int, ...] = (32,),
+        feed_prev_obs: bool = False,
+        activation: Activation = "tanh",
     ):
         encoder_key, joint_key, core_key = jax.random.split(key, 3)
         self.encoder = Encoder(encoder_key, spec.obs)
-        num_in = self.encoder.num_features + spec.action.num_features + 2
-        self.joint = MLP(joint_key, num_in, input_widths)
+        num_in = self.encoder.num_features * (2 if feed_prev_obs else 1) + spec.action.num_features + 2
+        self.joint = MLP(joint_key, num_in, input_widths, activation)
         self.core = make_core(core, core_key, input_widths[-1] if input_widths else num_in, hidden_size)
         self.spec = spec
+        self.feed_prev_obs = feed_prev_obs
 
     @property
     def num_features(self) -> int:
@@ -111,7 +118,8 @@ class History(Summary):
         step = transition.next_timestep
         scalars = jnp.stack([step.reward, step.last.astype(jnp.float32)])
         action = encode(self.spec.action, step.prev_action)
-        inputs = self.joint(jnp.concatenate([self.encoder(step.obs), action, scalars]))
+        before = [self.encoder(transition.timestep.obs)] if self.feed_prev_obs else []
+        inputs = self.joint(jnp.concatenate([self.encoder(step.obs), *before, action, scalars]))
         return HistoryMemory(*self.core.step(memory.state, inputs))
 
     def read(self, memory: HistoryMemory, transitions: Transition) -> HistoryMemory:

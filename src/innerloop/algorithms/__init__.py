@@ -8,6 +8,7 @@ from innerloop.algorithms._soft import OffPolicy, SoftObjective
 from innerloop.algorithms._trust_region import TrustRegion
 from innerloop.algorithms.anil import ANIL
 from innerloop.algorithms.cavia import CAVIA
+from innerloop.algorithms.dream import DREAM, DREAMLearner
 from innerloop.algorithms.e_maml import EMAML
 from innerloop.algorithms.e_rl2 import ERL2
 from innerloop.algorithms.epopt import EPOpt, WorstCase
@@ -30,6 +31,7 @@ from innerloop.algorithms.varibad import BeliefSettings, VariBAD, VariBADLearner
 __all__ = [
     "ANIL",
     "CAVIA",
+    "DREAM",
     "EMAML",
     "ERL2",
     "FOMAML",
@@ -40,6 +42,7 @@ __all__ = [
     "RL2",
     "SAC",
     "BeliefSettings",
+    "DREAMLearner",
     "EPOpt",
     "FineTuning",
     "HyperX",

@@ -1,5 +1,7 @@
 """What training may know and the agent may not: the task. Neither module is part of the trained agent."""
 
+from typing import Protocol
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -39,6 +41,13 @@ class TaskCritic(eqx.Module):
         for layer in others:
             x = jax.nn.relu(x @ layer.weight + layer.bias[None])
         return (x @ self.head.weight + self.head.bias[None])[:, 0]
+
+
+class Auxiliary(Protocol):
+    """An addition to PPO's loss: an error that may depend on the task and the agent's features."""
+
+    def error(self, task: Task, features: Float[Array, "time features"]) -> Float[Array, " time"]:
+        """At each step of one trial."""
 
 
 class TaskPredictor(eqx.Module):

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int
 from innerloop._agent import ActorCritic
 from innerloop._learner import Learner, apply_gradients, scheduled
 from innerloop._types import Chunk, Key, Metrics, Trials
-from innerloop.algorithms._critic import TaskCritic, TaskPredictor
+from innerloop.algorithms._critic import Auxiliary, TaskCritic
 from innerloop.algorithms._sequences import Moments, Returns, Sequences, Targets, as_sequences, cut, earned
 from innerloop.losses import (
     clipped_surrogate,
@@ -34,7 +34,7 @@ class Params(NamedTuple):
 
     agent: ActorCritic
     critic: TaskCritic | None
-    predictor: TaskPredictor | None
+    predictor: Auxiliary | None
 
 
 class OnPolicyState(NamedTuple):
@@ -54,7 +54,8 @@ class PPO(Learner):
         optimizer: an Optax transformation; clip gradients and schedule the learning rate there.
         make_critic: builds a `TaskCritic` from `key=`, whose values then replace the agent's own in the advantages
             (the agent's value head is still trained, on the same targets); None: the agent's own values.
-        make_predictor: builds a `TaskPredictor` from `key=`, whose error is added with weight `predict_coef`.
+        make_predictor: builds an `Auxiliary`, such as a `TaskPredictor`, from `key=`, whose error is added
+            with weight `predict_coef`.
         num_epochs, num_minibatches: passes over the data, and parts of it a pass is made of.
         clip_ratio: ε of the surrogate. value_clip: same for the value, or None.
         gamma, gae_lambda, value_lambda: discount for each step, λ of GAE for advantages and for value targets.
@@ -69,7 +70,7 @@ class PPO(Learner):
     make_agent: Callable[..., ActorCritic] = eqx.field(static=True)
     optimizer: optax.GradientTransformation = eqx.field(static=True)
     make_critic: Callable[..., TaskCritic] | None = eqx.field(static=True, default=None)
-    make_predictor: Callable[..., TaskPredictor] | None = eqx.field(static=True, default=None)
+    make_predictor: Callable[..., Auxiliary] | None = eqx.field(static=True, default=None)
     gamma: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=0.99)
     gae_lambda: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=0.3)
     value_lambda: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=1.0)
@@ -108,12 +109,18 @@ class PPO(Learner):
         return state.params.agent
 
     def update(self, key: Key, state: OnPolicyState, experience: Trials | Chunk) -> tuple[OnPolicyState, Metrics]:
+        return self.learn(key, state, experience, earned(experience, self.num_free_episodes))
+
+    def learn(
+        self, key: Key, state: OnPolicyState, experience: Trials | Chunk, reward: Float[Array, "sequence time"]
+    ) -> tuple[OnPolicyState, Metrics]:
+        """An update that earns `reward`; what the agent is fed is the experience as it is."""
         target_key, cut_key, epochs_key = jax.random.split(key, 3)
         agent, critic, _ = state.params
         sequences = as_sequences(experience)
         returns = Returns(self.gamma, self.gae_lambda, self.value_lambda, self.across_episodes)
         one = partial(returns.estimate, target_key, agent, critic, state.moments)
-        targets = jax.vmap(one)(sequences, earned(experience, self.num_free_episodes))
+        targets = jax.vmap(one)(sequences, reward)
         valid = sequences.transitions.valid
         explained = explained_variance(targets.old_value, targets.value, valid)
         state = state._replace(moments=state.moments.include(targets.value, valid))

@@ -141,6 +141,26 @@ class LateReward(Env):
         return state, advance(state.steps, action, reward, terminated=~is_choice)
 
 
+class CostlyLook(Env):
+    """One of four arms pays 1, the others 0; or look (action 4), which costs 1 and shows the target (obs 1 + target).
+
+    A pull ends the episode; a look leaves one step, in which nothing can be gained. In the last episode of two, 1 is possible
+    only to who looked in the first: a wrong pull leaves three arms, so not to look earns 1/4 * 1 + 3/4 * 1/3 = 1/2 there.
+    Who is paid for both episodes had better not look: 1/4 + 1/2 against -1 + 1.
+    """
+
+    spec: EnvSpec = EnvSpec(Discrete(5), Discrete(5), max_steps=2)
+
+    def reset(self, key: Key, task: ProbeTask) -> tuple[StepCount, TimeStep]:
+        return _start(), restart(self.spec, jnp.zeros((), jnp.int32))
+
+    def step(self, key: Key, task: ProbeTask, state: StepCount, action: Array) -> tuple[StepCount, TimeStep]:
+        looks, is_choice = action == 4, state.steps == 0
+        obs = jnp.where(looks & is_choice, 1 + task.target, 0).astype(jnp.int32)
+        reward = jnp.where(is_choice, jnp.where(looks, -1.0, _is(action, task.target)), 0.0)
+        return StepCount(state.steps + 1), advance(obs, action, reward, terminated=~(looks & is_choice))
+
+
 class EndKinds(Env):
     """Reward 1 for the only step of an episode, which terminates if the shown target is 1 and is truncated if it is 0.
 
@@ -196,6 +216,7 @@ PROBES: dict[str, Probe] = {
     "late-cue": Probe(LateCue(), _targets(4), 2, 1.25, 1.15),
     "flipping-goal": Probe(FlippingGoal(), _targets(2), 3, 2.5, 2.2),
     "late-reward": Probe(LateReward(), _targets(2), 2, 1.5, 1.35),
+    "costly-look": Probe(CostlyLook(), _targets(4), 2, 0.75, 0.65),
     "end-kinds": Probe(EndKinds(), _targets(2), 1, 1.0, 1.0),
     "hidden-point": Probe(
         HiddenPoint(), Sampled(lambda key: ProbeTask(jax.random.rademacher(key, (), jnp.float32) / 2)), 5, -0.25, -0.7
