@@ -90,6 +90,15 @@ def test_the_policy_is_paid_and_beliefs_predict_rewards_as_they_are() -> None:
     assert any(not np.array_equal(a, b) for a, b in moved)
 
 
+def test_beliefs_are_fed_rewards_as_they_were_also_when_the_policy_earns_bonuses() -> None:
+    once = replace(SETTINGS.training, num_epochs=1, num_minibatches=1)
+    learner = replace(SETTINGS, training=once, novelty_coef=10.0).learner(ROW)
+    state, trials = played(learner)
+    _, told = eqx.filter_jit(learner.update)(KEY, state, trials)
+    assert float(told["bonus"]) > 1
+    assert abs(float(told["kl"])) < 1e-6, "before the first step the policy is not the one that played"
+
+
 def test_bonuses_fade_out() -> None:
     learner = replace(SETTINGS, bonus_share=0.5).learner(ROW)
     state, trials = played(learner)

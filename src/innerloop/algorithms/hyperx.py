@@ -115,7 +115,8 @@ class HyperXLearner(Learner):
         count = state.varibad.policy.num_updates
         bonus = scheduled(self.novelty_coef, count) * _in_deviations(novelty, state.novelty)
         bonus += scheduled(self.surprise_coef, count) * _in_deviations(surprise, state.surprise)
-        varibad, metrics = self.varibad.learn(learn_key, state.varibad, experience, _paid(experience, bonus))
+        reward = self.varibad.policy.earned(experience) + bonus
+        varibad, metrics = self.varibad.learn(learn_key, state.varibad, experience, reward)
         distillation, opt_state = self._distill(state, seen, steps.valid)
         weight = weights(steps.valid)
         told = {"novelty": (weight * novelty).sum(), "surprise": (weight * surprise).sum()}
@@ -155,15 +156,6 @@ class HyperXLearner(Learner):
 def _in_deviations(bonus: Float[Array, "trial time"], moments: Moments) -> Float[Array, "trial time"]:
     """Divided by its standard deviation so far, and cut off."""
     return jnp.clip(bonus * jax.lax.rsqrt(moments.variance + 1e-8), -MOST, MOST)
-
-
-def _paid(trials: Trials, bonus: Float[Array, "trial time"]) -> Trials:
-    """The trials with the bonus added to each reward."""
-    steps = trials.transitions
-    reward = steps.next_timestep.reward + bonus.reshape(steps.valid.shape)
-    return trials._replace(
-        transitions=steps._replace(next_timestep=steps.next_timestep._replace(reward=reward)),
-    )
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,11 @@ class PPO(Learner):
         return state.params.agent
 
     def update(self, key: Key, state: OnPolicyState, experience: Trials | Chunk) -> tuple[OnPolicyState, Metrics]:
-        return self.learn(key, state, experience, earned(experience, self.num_free_episodes))
+        return self.learn(key, state, experience, self.earned(experience))
+
+    def earned(self, experience: Trials | Chunk) -> Float[Array, "sequence time"]:
+        """The rewards that returns are made of."""
+        return earned(experience, self.num_free_episodes)
 
     def learn(
         self, key: Key, state: OnPolicyState, experience: Trials | Chunk, reward: Float[Array, "sequence time"]

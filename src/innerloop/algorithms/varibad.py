@@ -82,14 +82,14 @@ class VariBADLearner(Learner):
         return agent
 
     def update(self, key: Key, state: VariBADState, experience: Trials) -> tuple[VariBADState, Metrics]:
-        return self.learn(key, state, experience, experience)
+        return self.learn(key, state, experience, self.policy.earned(experience))
 
     def learn(
-        self, key: Key, state: VariBADState, experience: Trials, for_policy: Trials
+        self, key: Key, state: VariBADState, experience: Trials, reward: Float[Array, "task time"]
     ) -> tuple[VariBADState, Metrics]:
-        """An update whose policy is trained on other rewards than those that beliefs must predict."""
+        """An update whose policy earns `reward`; beliefs are fed with, and must predict, those of the experience."""
         policy_key, infer_key = jax.random.split(key)
-        policy, metrics = self.policy.update(policy_key, state.policy, for_policy)
+        policy, metrics = self.policy.learn(policy_key, state.policy, experience, reward)
         played = as_sequences(experience).transitions._replace(extras=None)
         state = state._replace(policy=policy, replay=state.replay.insert(played))
 
