@@ -20,7 +20,7 @@ from innerloop.envs.point import PointGoal
 KEY = jax.random.key(0)
 ROW = replace(benchmark("half-circle"), env=PointGoal(4), shaped=None)
 TRAINING = MetaTraining(num_updates=4, num_tasks=4)
-SMALL = MAESN(kl_coef=0.3, final_kl_coef=0.1, net=Net(widths=(5,)), training=TRAINING)
+SMALL = MAESN(kl_coef=0.3, final_kl_coef=0.1, prior_share=0.0, net=Net(widths=(5,)), training=TRAINING)
 
 
 @pytest.fixture
@@ -126,6 +126,25 @@ def test_meta_gradients_match_finite_differences(double: None, latent_gradient: 
         np.testing.assert_allclose(loss(at)[1] @ direction, measured, rtol=1e-5)
 
 
+def test_a_share_of_the_updates_starts_tasks_from_the_prior_and_teaches_their_latents_nothing() -> None:
+    learner: Any = small(prior_share=0.25)
+    state = settled(learner)
+    starts = [bool(learner.start.has_prior(jnp.asarray(i))) for i in range(8)]
+    assert starts == [False, False, False, True] * 2
+    state = state._replace(num_updates=jnp.asarray(3))
+    task = ROW.train.take(jnp.asarray(7))  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(jnp.concatenate([*learner.player(state).on(task).base.latent]), 0.0)
+    trials = played(learner, state)
+
+    def loss(params: Any) -> Any:
+        return learner.loss(params, KEY, state.params, trials, state.num_updates)[0]
+
+    gradients = eqx.filter_jit(eqx.filter_grad(loss))(state.params)
+    np.testing.assert_array_equal(gradients.latents.mean, 0.0)
+    np.testing.assert_array_equal(gradients.agent.base.latent.mean, 0.0)
+    assert float(jnp.abs(gradients.agent.rates.latent.mean).sum()) > 0
+
+
 def test_the_price_of_leaving_the_prior_is_its_kl_and_is_annealed() -> None:
     learner: Any = small()
     state = settled(learner)
@@ -156,6 +175,7 @@ def test_the_outer_loss_counts_the_denser_reward_and_the_inner_loop_does_not() -
         ({"net": Net(num_context=2)}, "half-circle", "num_context"),
         ({"training": replace(TRAINING, outer="trpo")}, "half-circle", "trust region"),
         ({"training": replace(TRAINING, reference="average")}, "half-circle", "average"),
+        ({"prior_share": 1.5}, "half-circle", "prior_share=1.5"),
         ({"latent_size": 0}, "half-circle", "latent_size=0"),
     ],
 )

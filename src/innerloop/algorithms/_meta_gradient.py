@@ -90,7 +90,7 @@ class MetaGradient(Learner):
         return self.start.agent(state.params)
 
     def player(self, state: MetaState) -> Gradient | Player:
-        return self.start.player(state.params)
+        return self.start.player(state.params, state.num_updates)
 
     def update(self, key: Key, state: MetaState, experience: Trials) -> tuple[MetaState, Metrics]:
         state, metrics = (self._descend if self.trust_region is None else self._move)(key, state, experience)

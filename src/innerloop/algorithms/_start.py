@@ -23,8 +23,8 @@ class Start(eqx.Module):
         """The agent at test time."""
 
     @abc.abstractmethod
-    def player(self, params: Any) -> Gradient | Player:
-        """Who plays in training."""
+    def player(self, params: Any, num_updates: Int[Array, ""]) -> Gradient | Player:
+        """Who plays in training, after so many updates."""
 
     @abc.abstractmethod
     def at(self, params: Any, task: Task, num_updates: Int[Array, ""]) -> tuple[Gradient, Metrics]:
@@ -40,7 +40,7 @@ class SharedStart(Start):
     def agent(self, params: Gradient) -> Gradient:
         return params
 
-    def player(self, params: Gradient) -> Gradient:
+    def player(self, params: Gradient, num_updates: Int[Array, ""]) -> Gradient:
         return params
 
     def at(self, params: Gradient, task: Task, num_updates: Int[Array, ""]) -> tuple[Gradient, Metrics]:

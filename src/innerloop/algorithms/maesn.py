@@ -14,12 +14,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Int
 
 from innerloop._agent import Agent, Player
 from innerloop._benchmark import Benchmark
 from innerloop._env import Env
 from innerloop._learner import scheduled
+from innerloop._rollout import where
 from innerloop._task import Finite
 from innerloop._types import Key, Metrics, Task
 from innerloop.agents import Gradient, Structured
@@ -44,17 +45,22 @@ class KnowsTask(Player):
 
     start: "OwnLatents"
     params: Params
+    num_updates: Int[Array, ""]
     episodes_per_adapt: int = eqx.field(static=True)
 
     def on(self, task: Task) -> Agent:
-        return self.start.begin(self.params, task)
+        return self.start.begin(self.params, task, self.num_updates)
 
 
 class OwnLatents(Start):
-    """μ_i and σ_i for each training task i, at the cost of `kl_coef` KL(N(μ_i, σ_i) ‖ N(0, 1))."""
+    """μ_i and σ_i for each training task i, at the cost of `kl_coef` KL(N(μ_i, σ_i) ‖ N(0, 1)).
+
+    In a share of the updates, spread evenly, tasks begin with the prior instead, as test tasks do, at no cost.
+    """
 
     tasks: Finite
     kl_coef: float | optax.Schedule = eqx.field(static=True)
+    prior_share: float = eqx.field(static=True, default=0.0)
 
     def params(self, agent: Gradient) -> Params:
         prior = latent_of(agent)
@@ -63,16 +69,22 @@ class OwnLatents(Start):
     def agent(self, params: Params) -> Gradient:
         return params.agent
 
-    def player(self, params: Params) -> KnowsTask:
-        return KnowsTask(self, params, params.agent.episodes_per_adapt)
+    def player(self, params: Params, num_updates: Int[Array, ""]) -> KnowsTask:
+        return KnowsTask(self, params, num_updates, params.agent.episodes_per_adapt)
 
-    def begin(self, params: Params, task: Task) -> Gradient:
-        """The agent with the latent of a training task."""
+    def has_prior(self, num_updates: Int[Array, ""]) -> Bool[Array, ""]:
+        """Whether tasks begin with the prior in the update after so many."""
+        done = num_updates.astype(jnp.float32)
+        return jnp.floor((done + 1.0) * self.prior_share) > jnp.floor(done * self.prior_share)
+
+    def begin(self, params: Params, task: Task, num_updates: Int[Array, ""]) -> Gradient:
+        """The agent at the start of a training task."""
         own = jax.tree.map(lambda x: x[self.tasks.find(task)], params.latents)
-        return eqx.tree_at(latent_of, params.agent, own)
+        prior = jax.lax.stop_gradient(latent_of(params.agent))
+        return eqx.tree_at(latent_of, params.agent, where(self.has_prior(num_updates), prior, own))
 
     def at(self, params: Params, task: Task, num_updates: Int[Array, ""]) -> tuple[Gradient, Metrics]:
-        agent = self.begin(params, task)
+        agent = self.begin(params, task, num_updates)
         return agent, {"latent_term": scheduled(self.kl_coef, num_updates) * gaussian_kl(*latent_of(agent))}
 
 
@@ -113,6 +125,8 @@ class MAESN:
     """Weight of the KL of each training task's latent to the prior, at the start."""
     final_kl_coef: float = 0.002
     """The same at the end; linear in between."""
+    prior_share: float = 0.5
+    """Share of the updates in which training tasks start from the prior, as test tasks do, and not from their own."""
     net: Net = field(default_factory=Net)
     """The policy."""
     inner: InnerLoop = field(default_factory=InnerLoop)
@@ -137,13 +151,17 @@ class MAESN:
             raise ValueError(
                 "net: the latent is the policy's context, and it starts anew; leave num_context, start_from."
             )
+        if not 0 <= self.prior_share <= 1:
+            raise ValueError(f"prior_share={self.prior_share}: choose a share of the updates, from 0 to 1.")
         if training.reference == "average":
             raise ValueError('reference="average": averages policies, not latents; choose before or fixed.')
         if training.outer == "trpo" and self.latent_gradient == "score":
             raise ValueError('outer="trpo": its trust region does not see how far latents move; use outer="ppo".')
         annealed = optax.linear_schedule(self.kl_coef, self.final_kl_coef, training.num_updates)
         make_agent = partial(self._agent, benchmark.env, self.inner.rounds(benchmark))
-        learner = outer_loop(benchmark, make_agent, self.inner, training, start=OwnLatents(tasks, annealed))
+        learner = outer_loop(
+            benchmark, make_agent, self.inner, training, start=OwnLatents(tasks, annealed, self.prior_share)
+        )
         if learner.optimizer is None:
             return learner
         speeds = faster(self.latent_speed, self.latent_rate / self.inner.inner_rate)
