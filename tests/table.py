@@ -236,6 +236,6 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
 SIBLINGS = (
     *("ppo-predictor", "ppo-value-clip", "ppo-stream-cut", "a2c", "rl2", "memoryless", "oracle", "epopt"),
     *("fomaml", "anil", "cavia", "meta-sgd", "fine-tuning", "varibad", "varibad-all", "sac", "pearl-recurrent"),
-    "dream-index",
+    *("dream-index", "maesn"),
 )
 """Rows whose mean over tasks is computed by the same code as another row's: how it is sharded is tested there."""

@@ -74,6 +74,7 @@ def test_measuring_on_fewer_tasks_leaves_the_evaluation_alone(sine: Path) -> Non
     assert AdaptationCurve.load(sine, "evaluation").returns.tobytes() == before
 
 
+@pytest.mark.slow
 def test_policies_have_an_oracle_and_the_table_shows_it(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
