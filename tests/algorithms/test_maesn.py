@@ -13,6 +13,7 @@ from jax.flatten_util import ravel_pytree
 from innerloop._collect import JaxCollector
 from innerloop._learner import Learner
 from innerloop._types import Trials
+from innerloop.agents._objectives import replay
 from innerloop.algorithms import MAESN, InnerLoop, MetaTraining, Net
 from innerloop.benchmarks import benchmark
 from innerloop.envs.point import PointGoal
@@ -34,7 +35,7 @@ def settled(learner: Any) -> Any:
     """A fresh state whose training tasks have latents far apart."""
     state = learner.init(KEY)
     mean = jnp.stack([jnp.arange(100.0) - 50.0, jnp.zeros((100,))], axis=1)
-    latents = state.params.latents._replace(mean=mean, log_variance=jnp.full((100, 2), -4.0))
+    latents = state.params.latents._replace(mean=mean, log_variance=jnp.full((100, 2), -3.0))
     return state._replace(params=state.params._replace(latents=latents))
 
 
@@ -85,6 +86,23 @@ def test_the_first_step_answers_for_the_latent_if_it_counts_as_an_action(latent_
     np.testing.assert_allclose(said.log_prob - of_actions, extra, rtol=1e-3, atol=1e-4)
 
 
+def test_a_narrow_latent_moves_by_as_many_deviations_as_a_wide_one_and_has_bounds() -> None:
+    learner: Any = small(latent_rate=1.0)
+    state = learner.init(KEY)
+    episodes = jax.tree.map(lambda x: x[0, 0], played(learner, state).transitions)
+    agent, moved = learner.agent(state), {}
+    for variance in (-3.0, 0.0, -40.0, -4.0):
+        narrow = eqx.tree_at(lambda x: x.base.latent.log_variance, agent, jnp.full((2,), variance))
+        drawn = jnp.exp(0.5 * max(variance, -4.0)) * episodes.extras.drawn
+        scaled = episodes._replace(extras=episodes.extras._replace(drawn=drawn))
+        log_prob = replay(narrow.base, narrow.base.init(KEY), scaled).log_prob
+        scaled = scaled._replace(extras=scaled.extras._replace(log_prob=log_prob))
+        after = narrow.adapt(KEY, narrow.init(KEY), scaled).params.latent
+        moved[variance] = np.asarray(after.mean) / np.exp(0.5 * max(variance, -4.0))
+    np.testing.assert_allclose(moved[-3.0], moved[0.0], rtol=1e-3)
+    np.testing.assert_allclose(moved[-40.0], moved[-4.0], rtol=1e-3)
+
+
 def test_adaptation_moves_the_latent_to_those_of_the_episodes_that_paid() -> None:
     learner: Any = small(latent_rate=1.0)
     state = learner.init(KEY)
@@ -96,9 +114,7 @@ def test_adaptation_moves_the_latent_to_those_of_the_episodes_that_paid() -> Non
     advantage, _ = agent.objective.advantages(KEY, agent.base, memory.base, episodes, jnp.zeros((3, 4)))
     z, credit = np.asarray(episodes.extras.drawn[:, 0]), np.asarray(advantage)[:, 0] / advantage.size
     np.testing.assert_allclose(after.mean, (z * credit[:, None]).sum(axis=0), rtol=1e-3, atol=1e-6)
-    np.testing.assert_allclose(
-        after.log_variance, (0.5 * (z**2 - 1) * credit[:, None]).sum(axis=0), rtol=1e-3, atol=1e-6
-    )
+    np.testing.assert_allclose(after.log_variance, ((z**2 - 1) * credit[:, None]).sum(axis=0), rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("latent_gradient", ["score", "pathwise"])
@@ -149,8 +165,8 @@ def test_the_price_of_leaving_the_prior_is_its_kl_and_is_annealed() -> None:
     learner: Any = small()
     state = settled(learner)
     task = ROW.train.take(jnp.asarray(7))  # type: ignore[attr-defined]
-    variance, mean = np.exp(-4.0), 7.0 - 50.0
-    divergence = 0.5 * (2 * (variance - 1.0 + 4.0) + mean**2)
+    variance, mean = np.exp(-3.0), 7.0 - 50.0
+    divergence = 0.5 * (2 * (variance - 1.0 + 3.0) + mean**2)
     for num_updates, weight in ((0, 0.3), (2, 0.2), (4, 0.1), (9, 0.1)):
         _, costs = learner.start.at(state.params, task, jnp.asarray(num_updates))
         np.testing.assert_allclose(costs["latent_term"], weight * divergence, rtol=1e-4)

@@ -1,5 +1,6 @@
 """An agent that adapts by gradient steps on its own experience: one inner loop for play, training and test."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -45,6 +46,7 @@ class Gradient(Agent):
             of parameters times steps, and not with activations times steps.
         max_grad_norm: scale longer inner gradients down to this norm.
         reference: a policy for the objective's KL term, never trained; by default the policy before adaptation.
+        precondition: makes a direction of adapted parameters and their gradients, which α is then multiplied with.
     """
 
     base: ActorCritic
@@ -59,6 +61,7 @@ class Gradient(Agent):
     first_order: bool = eqx.field(static=True)
     remat: bool = eqx.field(static=True)
     max_grad_norm: float | None = eqx.field(static=True)
+    precondition: Callable[[Any, Any], Any] | None = eqx.field(static=True)
     episodes_per_adapt: int = eqx.field(static=True)
 
     def __init__(
@@ -77,6 +80,7 @@ class Gradient(Agent):
         remat: bool = False,
         max_grad_norm: float | None = None,
         reference: ActorCritic | None = None,
+        precondition: Callable[[Any, Any], Any] | None = None,
     ):
         for name, value in {"episodes_per_round": episodes_per_round, "steps_per_round": steps_per_round}.items():
             if value < 1:
@@ -94,6 +98,7 @@ class Gradient(Agent):
         self.first_order = first_order
         self.remat = remat
         self.max_grad_norm = max_grad_norm
+        self.precondition = precondition
         self.episodes_per_adapt = episodes_per_round
         adapted_leaves, _ = self._split()
         self.rates = jax.tree.map(lambda x: jnp.full_like(x, rate), adapted_leaves) if learn_rates else None
@@ -167,6 +172,8 @@ class Gradient(Agent):
             return judged.loss, judged.terms
 
         gradients, terms = jax.grad(loss, has_aux=True)(memory.params)
+        if self.precondition is not None:
+            gradients = self.precondition(memory.params, gradients)
         if self.max_grad_norm is not None:
             norm = optax.tree.norm(gradients)
             factor = jnp.minimum(1.0, self.max_grad_norm / jnp.maximum(norm, 1e-12))

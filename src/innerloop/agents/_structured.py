@@ -15,6 +15,7 @@ from innerloop.agents._belief import Latent
 from innerloop.nn import Activation, Encoder, Init, Linear, PolicyHead, act_extras
 
 LatentGradient = Literal["score", "pathwise"]
+MIN_LOG_VARIANCE, MAX_LOG_VARIANCE = -4.0, 1.0
 
 
 class EpisodeNoise(NamedTuple):
@@ -43,7 +44,7 @@ class Structured(ActorCritic):
     Its memory must be made anew for each episode, as `Gradient` does.
 
     Args:
-        latent_size: dimensions of z. μ starts at 0 and σ at 1, the prior.
+        latent_size: dimensions of z. μ starts at 0 and σ at 1, the prior; log σ² counts as -4 below that and as 1 above.
         latent_gradient: how μ and σ come to a gradient: "score" counts z as an action of the episode's first step,
             whose log-probability they change; "pathwise" sees z as μ + σ ε, which the probabilities of all actions of
             the episode depend on. Both have the same mean. Where few episodes are paid, the first moves μ to the
@@ -87,6 +88,14 @@ class Structured(ActorCritic):
     def init(self, key: Key) -> EpisodeNoise:
         return EpisodeNoise(jax.random.normal(key, self.latent.mean.shape))
 
+    def spread(self) -> Float[Array, " latent"]:
+        """log σ², within its bounds."""
+        return jnp.clip(self.latent.log_variance, MIN_LOG_VARIANCE, MAX_LOG_VARIANCE)
+
+    def _drawn_from(self, noise: Float[Array, " latent"]) -> Float[Array, " latent"]:
+        """μ + σ noise."""
+        return Latent(self.latent.mean, self.spread()).at(noise)
+
     def _value_of(self, obs: Array) -> Float[Array, ""]:
         if self.value_net is None or self.value is None:
             return jnp.zeros(())
@@ -94,18 +103,17 @@ class Structured(ActorCritic):
 
     def _followed(self, drawn: Float[Array, " latent"]) -> Float[Array, " latent"]:
         """The latent that an episode follows."""
-        return drawn if self.latent_gradient == "score" else self.latent.at(drawn)
+        return drawn if self.latent_gradient == "score" else self._drawn_from(drawn)
 
     def _log_prob_of(self, drawn: Float[Array, " latent"], first: Bool[Array, ""]) -> Float[Array, ""]:
         """What the choice of the latent adds to the log-probability of a step."""
         if self.latent_gradient == "pathwise":
             return jnp.zeros(())
-        mean, log_variance = self.latent
-        chosen = dist.Normal(mean, jnp.exp(0.5 * log_variance)).log_prob(drawn).sum()
+        chosen = dist.Normal(self.latent.mean, jnp.exp(0.5 * self.spread())).log_prob(drawn).sum()
         return jnp.where(first, chosen, 0.0)
 
     def act(self, key: Key, memory: EpisodeNoise, timestep: TimeStep) -> tuple[Array, StructuredExtras]:
-        drawn = self.latent.at(memory.noise) if self.latent_gradient == "score" else memory.noise
+        drawn = self._drawn_from(memory.noise) if self.latent_gradient == "score" else memory.noise
         policy = self.policy(self.policy_net(timestep.obs, self._followed(drawn)))
         action = policy.sample(key)
         extras, chosen = (
