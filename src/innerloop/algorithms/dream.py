@@ -320,7 +320,7 @@ class DREAM:
     """ρ: the standard deviation of z about what the encoder says."""
     decoder_deviation: float = 0.3
     """σ: the standard deviation of z about what the decoder says; with it scales what exploring earns, in nats."""
-    bottleneck_coef: float = 0.001
+    bottleneck_coef: float = 0.005
     """Weight of the KL of the encoder's z to the standard normal: what is of no use to the policy must go."""
     step_cost: float = 0.0
     """c: what an exploration step costs, in nats; below 0 it pays not to end an episode that could still tell something."""
@@ -344,7 +344,7 @@ class DREAM:
     """Hidden layers of the decoder between memory and task vector."""
     decoder_rate: float = 1e-2
     """Adam's step size for the decoder at the start; 0 at the end, linear in between."""
-    num_decoder_steps: int = 8
+    num_decoder_steps: int = 16
     """Optimiser steps of the decoder in an update."""
     decoder_batch: int = 128
     """Trials in each of them."""
