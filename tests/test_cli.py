@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import innerloop
+from innerloop import recipes
+from innerloop.benchmarks import REGISTRY
 from innerloop.cli import COMMANDS, main
 from innerloop.recipes import METHODS, RECIPES, Recipe
 
@@ -24,6 +26,12 @@ def run(capsys: pytest.CaptureFixture, *arguments: str) -> tuple[int, str, str]:
         status = int(stop.code or 0)
     out, err = capsys.readouterr()
     return status, out, err
+
+
+def test_every_recipe_has_an_id_of_its_own_and_names_what_there_is() -> None:
+    tables = (recipes._few_shot, recipes._navigation, recipes._beliefs, recipes._recurrent, recipes._control)
+    assert sum(len(table.ROWS) for table in tables) == len(RECIPES)
+    assert all(row.method in METHODS and row.benchmark in REGISTRY for row in RECIPES.values())
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,10 @@ from innerloop._rollout import trial
 from innerloop._task import Finite, Sampled, TaskDistribution
 from innerloop._types import Trials
 from innerloop.algorithms import DREAM, RL2, DREAMLearner, OnPolicy
+from innerloop.algorithms._insider import Bottleneck, TaskEncoder
 from innerloop.algorithms._sequences import as_sequences
 from innerloop.algorithms._task_code import CodeName, TaskCode
-from innerloop.algorithms.dream import Bottleneck, DREAMState, TaskEncoder, information_gain
+from innerloop.algorithms.dream import DREAMState, information_gain
 from innerloop.benchmarks import benchmark
 from table import probe_row
 

@@ -1,0 +1,148 @@
+"""Recipes of methods that infer the task, and of what they are compared with."""
+
+from typing import Any
+
+from innerloop.algorithms._inner_loop import InnerLoop, MetaTraining
+from innerloop.algorithms._on_policy import OnPolicy
+from innerloop.algorithms._soft import OffPolicy
+from innerloop.algorithms.maml import MAML
+from innerloop.algorithms.pearl import PEARL
+from innerloop.algorithms.rl2 import RL2
+from innerloop.algorithms.varibad import BeliefSettings, VariBAD
+from innerloop.recipes._recipe import BASE, Recipe
+
+WITH_GRADIENT = (
+    "Beliefs that learn from predictions alone had missed the bar with seed 0 (35.30 with 600 updates and a discount of "
+    ".995); longer training did not help. Since then the policy's loss trains the belief, too. Training and test goals of "
+    "GridNavi are the same 21."
+)
+CONTEXTS = (
+    "With contexts from several trials, and half the weight of the KL term, seed 0 had missed the bar on test tasks "
+    "(9.46); both were then changed once."
+)
+
+
+def _point_maml(episodes_per_round: int, **training: Any) -> MAML:
+    """MAML on the dense point robot; the inner rate is small because actions are, and so is the policy's deviation."""
+    inner = InnerLoop(episodes_per_round=episodes_per_round, inner_rate=3e-3, gamma=0.97, gae_lambda=0.9)
+    return MAML(inner=inner, training=MetaTraining(num_tasks=20, **training))
+
+
+POINT_ROW: dict[str, Any] = {
+    "benchmark": "point-robot",
+    "metric": "adapted",
+    "source": "the oracle earns about -5 (measured); for benchmarks/sample_efficiency.py",
+    "num_test_tasks": 1000,
+}
+
+
+ROWS: tuple[Recipe, ...] = (
+    Recipe(
+        id="gridnavi-varibad",
+        method="varibad",
+        benchmark="gridnavi-cells",
+        settings=VariBAD(
+            BeliefSettings(
+                latent_size=8,
+                policy_widths=(64, 64),
+                decoder_widths=(64, 64),
+                reward_decoder="bernoulli",
+                per_state=True,
+                num_inference_steps=20,
+                inference_rate=3e-3,
+                rl_gradient=True,
+            ),
+            OnPolicy(**(BASE | {"num_updates": 500, "num_minibatches": 16, "entropy_coef": 0.05})),
+        ),
+        notes={"choice": WITH_GRADIENT},
+        bar=36.5,
+        source="Bayes-optimal 37.214, posterior sampling 11.6 (computed); Zintgraf et al. 2020 print curves",
+    ),
+    Recipe(
+        id="sparse-point-pearl",
+        method="pearl",
+        benchmark="sparse-point",
+        settings=PEARL(
+            latent_size=3,
+            kl_coef=2e-3,
+            num_prior_episodes=15,
+            training=OffPolicy(
+                num_updates=150,
+                num_tasks=16,
+                num_gradient_steps=400,
+                capacity=6400,
+                gamma=0.9,
+                initial_alpha=0.1,
+                final_alpha=0.005,
+                learn_alpha=False,
+            ),
+        ),
+        metric="last_five",
+        bar=10.69,
+        notes={"choice": CONTEXTS},
+        source="the oracle earns 13.36 an episode (computed), the bar is 80 % of it; Rakelly et al. 2019 print curves",
+        num_test_tasks=1000,
+    ),
+    Recipe(
+        id="point-robot-pearl",
+        method="pearl",
+        settings=PEARL(
+            latent_size=10,
+            encoder_widths=(128, 128),
+            kl_coef=1e-4,
+            num_contexts=8,
+            training=OffPolicy(
+                num_updates=100,
+                num_tasks=16,
+                num_gradient_steps=120,
+                capacity=4000,
+                gamma=0.9,
+                initial_alpha=0.02,
+                final_alpha=0.002,
+                learn_alpha=False,
+            ),
+        ),
+        evaluate_every=1,
+        **POINT_ROW,
+    ),
+    Recipe(
+        id="point-robot-rl2",
+        method="rl2",
+        settings=RL2(
+            training=OnPolicy(
+                num_updates=600,
+                num_tasks=64,
+                learning_rate=2e-3,
+                gamma=0.97,
+                gae_lambda=0.9,
+                entropy_coef=0.0,
+                num_epochs=4,
+            )
+        ),
+        evaluate_every=6,
+        **POINT_ROW,
+    ),
+    Recipe(
+        id="point-robot-maml",
+        method="maml",
+        settings=_point_maml(
+            10,
+            num_updates=100,
+            inner_adaptation_steps=2,
+            outer="ppo",
+            num_outer_steps=5,
+            learning_rate=3e-3,
+            final_learning_rate=3e-4,
+        ),
+        evaluate_every=1,
+        **POINT_ROW,
+    ),
+    Recipe(
+        id="point-robot-maml-trpo",
+        method="maml",
+        settings=_point_maml(20, num_updates=120, outer="trpo", fisher_share=0.1),
+        evaluate_every=2,
+        notes={"shape": "Batch, outer step and one adaptation as in Finn et al. 2017, 2-D navigation."},
+        **POINT_ROW,
+    ),
+)
