@@ -28,7 +28,8 @@ from innerloop.agents import (
     Structured,
     Summary,
 )
-from innerloop.agents._decoupled import Decoupled, TaskPolicy, TrajectoryDecoder
+from innerloop.agents._decoders import RecurrentDecoder
+from innerloop.agents._decoupled import Decoupled, TaskPolicy
 from innerloop.agents._posterior import EncoderName, make_encoder
 from innerloop.algorithms._critic import TaskCritic, TaskPredictor
 from innerloop.algorithms._inner_loop import Net
@@ -127,7 +128,7 @@ def posterior(spec: EnvSpec, encoder: EncoderName) -> Posterior:
 def decoupled(spec: EnvSpec) -> Decoupled:
     """A small agent that explores with another policy than it exploits with."""
     explorer = Recurrent(spec, key=KEY, hidden_size=8)
-    decoder = TrajectoryDecoder(spec, 3, key=KEY, hidden_size=8, input_widths=(7,), widths=(6,))
+    decoder = RecurrentDecoder(spec, 3, key=KEY, hidden_size=8, input_widths=(7,), widths=(6,))
     return Decoupled(explorer, decoder, TaskPolicy(spec, 3, key=KEY, widths=(8,)))
 
 
@@ -228,7 +229,6 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "pearl-finite": lambda: method(replace(PEARL_SMALL, next_obs=True), "gridnavi", FEW_STEPS),
     "pearl-recurrent": lambda: method(replace(PEARL_SMALL, encoder="gru"), training=SMALL_SOFT),
     "dream": lambda: method(DREAM_SMALL, "bus"),
-    "dream-index": lambda: method(replace(DREAM_SMALL, task_code="index", decoded_share=0.0), "bus-map"),
     "memoryless": lambda: method(Memoryless(widths=(8,))),
     "epopt": lambda: method(EPOpt(epsilon=0.5, widths=(8,)), training=replace(SMALL, across_episodes=False)),
     "oracle": lambda: method(Oracle(widths=(8,))),
@@ -236,6 +236,11 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
 SIBLINGS = (
     *("ppo-predictor", "ppo-value-clip", "ppo-stream-cut", "a2c", "rl2", "memoryless", "oracle", "epopt"),
     *("fomaml", "anil", "cavia", "meta-sgd", "fine-tuning", "varibad", "varibad-all", "sac", "pearl-recurrent"),
-    *("dream-index", "maesn"),
+    *("dream", "maesn"),
 )
 """Rows whose mean over tasks is computed by the same code as another row's: how it is sharded is tested there."""
+VARIANTS = (
+    *("ppo-predictor", "ppo-value-clip", "ppo-stream-cut", "fomaml", "meta-sgd", "fine-tuning"),
+    *("varibad-all", "pearl-recurrent"),
+)
+"""Rows that differ from another one by an option: tested when there is more time."""

@@ -15,7 +15,7 @@ from innerloop._env import EnvSpec, advance, restart
 from innerloop._rollout import where
 from innerloop._train import init, run_updates
 from innerloop._types import Transition
-from table import AGENTS, KEY, LEARNERS, PAIRS, SIBLINGS, SPECS
+from table import AGENTS, KEY, LEARNERS, PAIRS, SIBLINGS, SPECS, VARIANTS
 
 
 def shapes(tree: Any) -> Any:
@@ -128,7 +128,7 @@ def test_padding_is_not_remembered(actor_critic: Case) -> None:
     assert_close(padded.value[holes], kept.value)
 
 
-@pytest.fixture(params=LEARNERS)
+@pytest.fixture(params=[pytest.param(x, marks=pytest.mark.slow) if x in VARIANTS else x for x in LEARNERS])
 def row(request: pytest.FixtureRequest) -> tuple[Any, Any]:
     return LEARNERS[request.param]()
 

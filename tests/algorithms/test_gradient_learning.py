@@ -56,7 +56,12 @@ BANDIT_METHODS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", BANDIT_METHODS)
+def rarely(names: dict[str, Any], *everyday: str) -> list[Any]:
+    """All names; but for some, tests are marked slow: they share their code with the others."""
+    return [name if name in everyday else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+@pytest.mark.parametrize("name", rarely(BANDIT_METHODS, "maml-vpg", "maml-trpo", "promp"))
 def test_one_step_finds_the_better_arm(name: str) -> None:
     settings = BANDIT_METHODS[name]
     training = replace(settings.training, num_updates=40, num_tasks=64, learning_rate=2e-2)
@@ -82,7 +87,7 @@ SINE_METHODS: dict[str, tuple[Any, float, float]] = {
 """Settings, inner rate, and the error that must be undercut."""
 
 
-@pytest.mark.parametrize("name", SINE_METHODS)
+@pytest.mark.parametrize("name", rarely(SINE_METHODS, "maml", "cavia"))
 def test_few_points_tell_the_sine(name: str) -> None:
     settings, rate, bound = SINE_METHODS[name]
     training = replace(

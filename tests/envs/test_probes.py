@@ -77,6 +77,15 @@ def by_reward(note: Note, transition: Transition) -> jax.Array:
     return jnp.where(step.last, jnp.where(step.reward > 0, note.first_action, 1.0 - note.first_action), NAN)
 
 
+def by_elimination(note: Note, transition: Transition) -> jax.Array:
+    step = transition.next_timestep
+    return jnp.where(step.last, jnp.where(step.reward > 0, note.first_action, (note.first_action + 1) % 4), NAN)
+
+
+def look(key: Key, note: Note, obs: jax.Array) -> jax.Array:
+    return jnp.where(note.known, note.belief.astype(jnp.int32), 4)
+
+
 def by_cue(note: Note, transition: Transition) -> jax.Array:
     obs = transition.timestep.obs.astype(jnp.float32)
     return jnp.where(obs > 0, obs - 1.0, NAN)
@@ -106,6 +115,7 @@ SOLUTIONS = {
     "late-cue": (follow(4), by_cue),
     "flipping-goal": (walk, by_reward),
     "late-reward": (follow_first, by_reward),
+    "costly-look": (follow(4), by_elimination),
     "end-kinds": (shown, nothing),
     "hidden-point": (near_target, by_distance),
 }
@@ -147,6 +157,11 @@ def test_losing_the_last_transition_fails(name):
 def test_late_cue_needs_the_cue_and_shown_target_the_observation():
     assert mean_return("late-cue", follow(4), nothing) < 0.6
     assert mean_return("shown-target", follow(2), nothing) < 0.6
+
+
+def test_a_look_costs_what_it_brings_in_the_next_episode():
+    assert mean_return("costly-look", look, by_cue) == pytest.approx(0.0)
+    assert mean_return("costly-look", look, by_cue, forgets=True) == pytest.approx(-2.0)
 
 
 def test_ends_differ_only_in_discount():

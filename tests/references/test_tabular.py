@@ -96,7 +96,9 @@ def test_statistics_count_what_happened():
 
 # Totals over 10 episodes from an independent NumPy simulation (2000 tasks, standard error 0.6). Those with prior mean 0
 # are also what the RL² paper prints: 138.1, and 134.8 with ties broken differently.
-@pytest.mark.parametrize(("agent", "prior_0", "prior_1"), [(psrl, 138.0, 133.4), (greedy, 137.1, 154.2)])
+@pytest.mark.parametrize(
+    ("agent", "prior_0", "prior_1"), [pytest.param(psrl, 138.0, 133.4, marks=pytest.mark.slow), (greedy, 137.1, 154.2)]
+)
 def test_agents_score_what_is_known(agent, prior_0, prior_1):
     run = play(lambda prior_mean: agent(*SHAPE, prior_mean=prior_mean), 10)
     assert_mean(run(0.0).sum(axis=1), prior_0, 0.6)

@@ -10,51 +10,10 @@ from jaxtyping import Array, Bool, Float, Int
 from innerloop._agent import ActExtras, Agent
 from innerloop._env import EnvSpec
 from innerloop._rollout import where
-from innerloop._types import Key, TimeStep, Transition
+from innerloop._types import Key, Memory, TimeStep, Transition
+from innerloop.agents._decoders import TrajectoryDecoder
 from innerloop.agents._recurrent import Recurrent, RecurrentMemory
-from innerloop.agents._summary import History, HistoryMemory
-from innerloop.nn import MLP, Activation, CoreName, Encoder, Linear, PolicyHead, act_extras
-
-
-class TrajectoryDecoder(eqx.Module):
-    """g(τ): the task vector that a trajectory points to; a recurrent net on whole transitions (s, a, r, s')."""
-
-    history: History
-    net: MLP
-    head: Linear
-
-    def __init__(
-        self,
-        spec: EnvSpec,
-        latent_size: int,
-        *,
-        key: Key,
-        core: CoreName = "gru",
-        hidden_size: int = 64,
-        input_widths: tuple[int, ...] = (128,),
-        widths: tuple[int, ...] = (),
-    ):
-        history_key, net_key, head_key = jax.random.split(key, 3)
-        self.history = History(
-            spec,
-            key=history_key,
-            core=core,
-            hidden_size=hidden_size,
-            input_widths=input_widths,
-            feed_prev_obs=True,
-            activation="relu",
-        )
-        self.net = MLP(net_key, hidden_size, widths, "relu")
-        self.head = Linear(head_key, widths[-1] if widths else hidden_size, latent_size)
-
-    def guess(self, output: Float[Array, " size"]) -> Float[Array, " latent"]:
-        """The task vector, from the output of the core."""
-        return self.head(self.net(output))
-
-    def guesses(self, transitions: Transition) -> Float[Array, "times latent"]:
-        """Those before each step of a trajectory `[time]` and after its last one, from nothing known."""
-        start = jnp.zeros(transitions.valid.shape, bool)
-        return jax.vmap(self.guess)(self.history.outputs(self.history.start(), transitions, start))
+from innerloop.nn import Activation, Encoder, Linear, PolicyHead, act_extras
 
 
 class TaskPolicy(eqx.Module):
@@ -97,7 +56,7 @@ class DecoupledMemory(NamedTuple):
     """The explorer's memory, what the decoder has read, the task vector to act on, and episodes played."""
 
     explorer: RecurrentMemory
-    past: HistoryMemory
+    past: Memory
     z: Float[Array, " latent"]
     num_episodes: Int[Array, ""]
 
@@ -115,8 +74,8 @@ class Decoupled(Agent):
     episodes_per_adapt: int = eqx.field(static=True, default=1)
 
     def init(self, key: Key) -> DecoupledMemory:
-        past = self.decoder.history.start()
-        z = self.decoder.guess(past.output)
+        past = self.decoder.start()
+        z = self.decoder.guess(past)
         return DecoupledMemory(self.explorer.init(key), past, z, jnp.zeros((), jnp.int32))
 
     def is_exploring(self, memory: DecoupledMemory) -> Bool[Array, ""]:
@@ -131,14 +90,13 @@ class Decoupled(Agent):
         return chosen
 
     def observe(self, key: Key, memory: DecoupledMemory, transition: Transition) -> DecoupledMemory:
-        explorer_key, decoder_key = jax.random.split(key)
         written = memory._replace(
-            explorer=self.explorer.observe(explorer_key, memory.explorer, transition),
-            past=self.decoder.history.observe(decoder_key, memory.past, transition),
+            explorer=self.explorer.observe(key, memory.explorer, transition),
+            past=self.decoder.read(memory.past, transition),
         )
         seen: DecoupledMemory = where(self.is_exploring(memory), written, memory)
         return seen
 
     def adapt(self, key: Key, memory: DecoupledMemory, episodes: Transition) -> DecoupledMemory:
-        z = self.decoder.guess(memory.past.output)
+        z = self.decoder.guess(memory.past)
         return memory._replace(z=z, num_episodes=memory.num_episodes + 1)

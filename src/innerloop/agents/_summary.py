@@ -112,9 +112,10 @@ class History(Summary):
         return jnp.concatenate([self.encoder(timestep.obs), memory.output])
 
     def observe(self, key: Key, memory: HistoryMemory, transition: Transition) -> HistoryMemory:
-        return self._write(memory, transition)
+        return self.write(memory, transition)
 
-    def _write(self, memory: HistoryMemory, transition: Transition) -> HistoryMemory:
+    def write(self, memory: HistoryMemory, transition: Transition) -> HistoryMemory:
+        """The memory after one more transition."""
         step = transition.next_timestep
         scalars = jnp.stack([step.reward, step.last.astype(jnp.float32)])
         action = encode(self.spec.action, step.prev_action)
@@ -126,7 +127,7 @@ class History(Summary):
         """The memory after those of a sequence `[time]` that are valid."""
 
         def step(memory: HistoryMemory, transition: Transition) -> tuple[HistoryMemory, None]:
-            return where(transition.valid, self._write(memory, transition), memory), None
+            return where(transition.valid, self.write(memory, transition), memory), None
 
         return jax.lax.scan(step, memory, transitions._replace(extras=None))[0]
 
@@ -139,7 +140,7 @@ class History(Summary):
         def step(memory: HistoryMemory, inputs: tuple[Transition, Array]) -> tuple[HistoryMemory, Array]:
             transition, first = inputs
             memory = where(first, start, memory)
-            return where(transition.valid, self._write(memory, transition), memory), memory.output
+            return where(transition.valid, self.write(memory, transition), memory), memory.output
 
         last, outputs = jax.lax.scan(step, memory, (transitions._replace(extras=None), trial_first))
         return jnp.concatenate([outputs, last.output[None]])

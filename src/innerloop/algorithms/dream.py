@@ -20,7 +20,8 @@ from innerloop._benchmark import Benchmark
 from innerloop._env import Env, EnvSpec
 from innerloop._learner import Learner, apply_gradients, clipped_adam
 from innerloop._types import Key, Metrics, Transition, Trials
-from innerloop.agents._decoupled import Decoupled, TaskPolicy, TrajectoryDecoder
+from innerloop.agents._decoders import DecoderName, TrajectoryDecoder, guesses, make_trajectory_decoder
+from innerloop.agents._decoupled import Decoupled, TaskPolicy
 from innerloop.agents._recurrent import Recurrent
 from innerloop.algorithms._insider import Bottleneck, Informed, InformedMemory, Insider, TaskEncoder, ToldMemory
 from innerloop.algorithms._on_policy import OnPolicy
@@ -32,13 +33,13 @@ from innerloop.nn import CoreName
 
 
 def information_gain(
-    target: Float[Array, " latent"], guesses: Float[Array, "times latent"], deviation: float
+    target: Float[Array, " latent"], guessed: Float[Array, "times latent"], deviation: float
 ) -> Float[Array, " time"]:
     """E[log q(z | τ_{:t+1}) - log q(z | τ_{:t})] over z ~ F(z | μ) with mean `target`, where q(z | τ) = N(g(τ), σ² I).
 
     The noise of z cancels: what is left are differences of squared distances.
     """
-    log_likelihood = gaussian_log_prob(guesses, target[None]).sum(axis=1) / deviation**2
+    log_likelihood = gaussian_log_prob(guessed, target[None]).sum(axis=1) / deviation**2
     return jnp.diff(log_likelihood)
 
 
@@ -138,9 +139,9 @@ class DREAMLearner(Learner):
     ) -> tuple[Float[Array, "task time"], Metrics]:
         """What each exploration step `[task time]` told; of the batch, how much was said and what is still wrong."""
         target = jax.vmap(self._informed(state).encoder)(codes)
-        guesses = jax.vmap(state.decoder.guesses)(steps)
-        gain = jax.vmap(partial(information_gain, deviation=self.decoder_deviation))(target, guesses)
-        error = jnp.square(guesses[:, -1] - target).sum(axis=1).mean()
+        guessed = jax.vmap(partial(guesses, state.decoder))(steps)
+        gain = jax.vmap(partial(information_gain, deviation=self.decoder_deviation))(target, guessed)
+        error = jnp.square(guessed[:, -1] - target).sum(axis=1).mean()
         spread = jnp.square(target - target.mean(axis=0, keepdims=True)).sum(axis=1).mean()
         return gain, {"information": gain.sum(axis=1).mean(), "decoder_error": error, "code_spread": spread} | {
             "explore_steps": steps.valid.astype(jnp.float32).sum(axis=1).mean()
@@ -153,9 +154,9 @@ class DREAMLearner(Learner):
         target = jax.vmap(self._informed(state).encoder)(codes)
 
         def loss(decoder: TrajectoryDecoder, target: Array, steps: Transition) -> Float[Array, ""]:
-            guesses = jax.vmap(decoder.guesses)(steps)
+            guessed = jax.vmap(partial(guesses, decoder))(steps)
             known = jnp.concatenate([jnp.ones_like(steps.valid[:, :1]), steps.valid], axis=1)
-            return -(weights(known) * gaussian_log_prob(guesses, target[:, None]).sum(axis=2)).sum()
+            return -(weights(known) * gaussian_log_prob(guessed, target[:, None]).sum(axis=2)).sum()
 
         def step(carry: tuple[TrajectoryDecoder, Any], key: Key) -> tuple[Any, Float[Array, ""]]:
             decoder, opt_state = carry
@@ -210,13 +211,13 @@ class DREAM:
     policy_widths: tuple[int, ...] = (128, 128)
     """Hidden layers of exploitation policy and value."""
     core: CoreName = "gru"
-    """Kind of memory of exploration policy and decoder."""
+    """Kind of memory of the exploration policy."""
     hidden_size: int = 64
-    """Its width."""
+    """Its width, and that of a recurrent decoder; of the sum's net, the last layer."""
     input_widths: tuple[int, ...] = (128,)
     """Hidden layers between a transition and the memory, of both."""
-    decoder_widths: tuple[int, ...] = ()
-    """Hidden layers of the decoder between memory and task vector."""
+    decoder: DecoderName = "gru"
+    """What reads the task vector off a trajectory: a recurrent net, or the sum of what each step says by itself."""
     decoder_rate: float = 1e-2
     """Adam's step size for the decoder at the start; 0 at the end, linear in between."""
     num_decoder_steps: int = 16
@@ -247,13 +248,12 @@ class DREAM:
             training.learner(partial(self._make_informed, spec, code.num_features), **bottleneck),
             self._explorer_training().learner(explorer),
             partial(
-                TrajectoryDecoder,
+                make_trajectory_decoder,
+                self.decoder,
                 spec,
                 self.latent_size,
-                core=self.core,
                 hidden_size=self.hidden_size,
                 input_widths=self.input_widths,
-                widths=self.decoder_widths,
             ),
             clipped_adam(self.decoder_rate, 0.0, training.num_updates * self.num_decoder_steps, 10.0),
             code,
