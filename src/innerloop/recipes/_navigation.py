@@ -79,7 +79,7 @@ HALF_CIRCLE_ROW: dict[str, Any] = {
 }
 
 
-def _half_circle(method: type[Any], num_adaptations: int = 3, **options: Any) -> Any:
+def _half_circle(method: type[Any], num_adaptations: int = 1, **options: Any) -> Any:
     """A gradient-based method on the half circle, trained on the distance and tested without; the same for all."""
     return method(
         inner=InnerLoop(inner_rate_factors=(1.0, 0.5, 0.2)),
@@ -88,7 +88,7 @@ def _half_circle(method: type[Any], num_adaptations: int = 3, **options: Any) ->
             num_tasks=20,
             inner_adaptation_steps=num_adaptations,
             outer="ppo",
-            num_outer_steps=3,
+            num_outer_steps=5,
             learning_rate=3e-3,
             final_learning_rate=5e-4,
         ),
@@ -189,14 +189,14 @@ ROWS: tuple[Recipe, ...] = (
     Recipe(
         id="half-circle-maesn",
         method="maesn",
-        settings=_half_circle(MAESN, final_kl_coef=0.04),
+        settings=_half_circle(MAESN, final_kl_coef=0.02),
         bar=62.0,
         **HALF_CIRCLE_ROW,
     ),
     Recipe(
         id="half-circle-latents",
         method="maesn",
-        settings=_half_circle(MAESN, 0, final_kl_coef=0.04),
+        settings=_half_circle(MAESN, 0, final_kl_coef=0.02, prior_share=0.0),
         notes={"contrast": "Latents of the training tasks, trained without adaptation."},
         **HALF_CIRCLE_ROW,
     ),
