@@ -56,3 +56,10 @@ def program_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for name, value in before.items():
         jax.config.update(name, value)
     reset_cache()
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    """Float64, in which finite differences are worth comparing with."""
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+        yield

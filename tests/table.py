@@ -128,7 +128,7 @@ def posterior(spec: EnvSpec, encoder: EncoderName) -> Posterior:
 def decoupled(spec: EnvSpec) -> Decoupled:
     """A small agent that explores with another policy than it exploits with."""
     explorer = Recurrent(spec, key=KEY, hidden_size=8)
-    decoder = RecurrentDecoder(spec, 3, key=KEY, hidden_size=8, input_widths=(7,), widths=(6,))
+    decoder = RecurrentDecoder(spec, 3, key=KEY, hidden_size=8, input_widths=(7,))
     return Decoupled(explorer, decoder, TaskPolicy(spec, 3, key=KEY, widths=(8,)))
 
 

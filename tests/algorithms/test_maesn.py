@@ -24,13 +24,6 @@ TRAINING = MetaTraining(num_updates=4, num_tasks=4)
 SMALL = MAESN(kl_coef=0.3, final_kl_coef=0.1, prior_share=0.0, net=Net(widths=(5,)), training=TRAINING)
 
 
-@pytest.fixture
-def double() -> Any:
-    """Float64, in which finite differences are worth comparing with."""
-    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
-        yield
-
-
 def settled(learner: Any) -> Any:
     """A fresh state whose training tasks have latents far apart."""
     state = learner.init(KEY)

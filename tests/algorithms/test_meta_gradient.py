@@ -1,7 +1,6 @@
 """Meta-gradients are right to the last term: against finite differences, enumeration and each other."""
 
 import itertools
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -30,13 +29,6 @@ from innerloop.losses import SURROGATES, weights
 KEY = jax.random.key(0)
 POINT = Navigation(max_steps=6, tolerance=0.3)
 SINE = Regression(sine, num_points=4)
-
-
-@pytest.fixture
-def double() -> Iterator[None]:
-    """Float64, in which finite differences are worth comparing with."""
-    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
-        yield
 
 
 def learner_for(env: Any, inner: Any, outer: Any, base: Any = None, **options: Any) -> MetaGradient:

@@ -50,7 +50,6 @@ class RecurrentDecoder(TrajectoryDecoder):
     """A recurrent net reads the steps in their order."""
 
     history: History
-    net: MLP
     head: Linear
 
     def __init__(
@@ -62,14 +61,12 @@ class RecurrentDecoder(TrajectoryDecoder):
         core: CoreName = "gru",
         hidden_size: int = 64,
         input_widths: tuple[int, ...] = (64,),
-        widths: tuple[int, ...] = (),
     ):
-        history_key, net_key, head_key = jax.random.split(key, 3)
+        history_key, head_key = jax.random.split(key)
         self.history = History(
             spec, key=history_key, core=core, hidden_size=hidden_size, input_widths=input_widths, feed_prev_obs=True
         )
-        self.net = MLP(net_key, hidden_size, widths, "relu")
-        self.head = Linear(head_key, widths[-1] if widths else hidden_size, latent_size)
+        self.head = Linear(head_key, hidden_size, latent_size)
 
     def start(self) -> HistoryMemory:
         return self.history.start()
@@ -78,7 +75,7 @@ class RecurrentDecoder(TrajectoryDecoder):
         return self.history.write(memory, transition)
 
     def guess(self, memory: HistoryMemory) -> Float[Array, " latent"]:
-        return self.head(self.net(memory.output))
+        return self.head(memory.output)
 
 
 class SumDecoder(TrajectoryDecoder):

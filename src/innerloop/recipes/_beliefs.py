@@ -13,8 +13,8 @@ from innerloop.recipes._recipe import BASE, Recipe
 
 WITH_GRADIENT = (
     "Beliefs that learn from predictions alone had missed the bar with seed 0 (35.30 with 600 updates and a discount of "
-    ".995); longer training did not help. Since then the policy's loss trains the belief, too. Training and test goals of "
-    "GridNavi are the same 21."
+    ".995); a run of 1000, stopped at 920, earned no more in training. Since then the policy's loss trains the belief, "
+    "too. Training and test goals of GridNavi are the same 21."
 )
 CONTEXTS = (
     "With contexts from several trials, and half the weight of the KL term, seed 0 had missed the bar on test tasks "
