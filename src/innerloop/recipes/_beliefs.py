@@ -1,10 +1,12 @@
 """Recipes of methods that infer the task, and of what they are compared with."""
 
+from dataclasses import replace
 from typing import Any
 
 from innerloop.algorithms._inner_loop import InnerLoop, MetaTraining
 from innerloop.algorithms._on_policy import OnPolicy
 from innerloop.algorithms._soft import OffPolicy
+from innerloop.algorithms.dream import DREAM
 from innerloop.algorithms.maml import MAML
 from innerloop.algorithms.pearl import PEARL
 from innerloop.algorithms.rl2 import RL2
@@ -34,6 +36,22 @@ POINT_ROW: dict[str, Any] = {
     "source": "the oracle earns about -5 (measured); for benchmarks/sample_efficiency.py",
     "num_test_tasks": 1000,
 }
+
+BUS_ROW: dict[str, Any] = {
+    "benchmark": "bus-distracting",
+    "metric": "last",
+    "source": "who explores well earns .8, who never rides .3 (computed); Liu et al. 2021 draw curves",
+    "num_test_tasks": 2092,
+}
+BUS_TRAINING = OnPolicy(
+    num_updates=700,
+    num_tasks=256,
+    learning_rate=3e-3,
+    gamma=0.95,
+    gae_lambda=0.9,
+    entropy_coef=0.2,
+    num_epochs=4,
+)
 
 
 ROWS: tuple[Recipe, ...] = (
@@ -145,4 +163,13 @@ ROWS: tuple[Recipe, ...] = (
         notes={"shape": "Batch, outer step and one adaptation as in Finn et al. 2017, 2-D navigation."},
         **POINT_ROW,
     ),
+    Recipe(
+        id="bus-grid-dream",
+        method="dream",
+        settings=DREAM(decoder="sum", step_cost=-0.3, explore_entropy_coef=0.3, training=BUS_TRAINING),
+        bar=0.75,
+        notes={"choice": "Settings were chosen on training tasks, a fifth of which was held out."},
+        **BUS_ROW,
+    ),
+    Recipe(id="bus-grid-rl2", method="rl2", settings=RL2(training=replace(BUS_TRAINING, entropy_coef=0.05)), **BUS_ROW),
 )
