@@ -60,7 +60,7 @@ ROWS: tuple[Recipe, ...] = (
         benchmark="cartpole",
         settings=SoftActorCritic(
             training=OffPolicy(
-                num_updates=100,
+                num_updates=250,
                 num_tasks=4,
                 num_gradient_steps=150,
                 target_rate=0.02,
@@ -71,6 +71,7 @@ ROWS: tuple[Recipe, ...] = (
             )
         ),
         bar=475.0,
+        notes={"choice": "With 100 updates all five seeds had missed the bar but one (350 on average), still rising."},
         source="Gymnasium calls CartPole-v1 solved at 475 of 500",
         num_test_tasks=128,
     ),

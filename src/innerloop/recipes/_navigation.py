@@ -79,10 +79,10 @@ HALF_CIRCLE_ROW: dict[str, Any] = {
 }
 
 
-def _half_circle(method: type[Any], num_adaptations: int = 1, **options: Any) -> Any:
+def _half_circle(method: type[Any], num_adaptations: int = 2, **options: Any) -> Any:
     """A gradient-based method on the half circle, trained on the distance and tested without; the same for all."""
     return method(
-        inner=InnerLoop(inner_rate_factors=(1.0, 0.5, 0.2)),
+        inner=InnerLoop(inner_rate_factors=(1.0, 1.0, 0.5)),
         training=MetaTraining(
             num_updates=400,
             num_tasks=20,
