@@ -13,7 +13,7 @@ from innerloop._rollout import where
 from innerloop._types import Key, Memory, Transition
 from innerloop.agents._summary import History, HistoryMemory
 from innerloop.envs.wrappers import encode
-from innerloop.nn import MLP, CoreName, Linear
+from innerloop.nn import MLP, CoreName, Linear, Product
 
 DecoderName = Literal["sum", "gru", "lstm", "rnn"]
 
@@ -82,19 +82,25 @@ class SumDecoder(TrajectoryDecoder):
     """The sum of what each step says by itself.
 
     It cannot tell a task by elimination among those of training: a step that was not made says nothing. So it carries
-    what it has learned over to new combinations of what steps show.
+    what it has learned over to new combinations of what steps show. What a step says is linear in the features of a net
+    and in products of where it started with where it led: a net alone does not find such pairs when few steps matter.
     """
 
     net: MLP
+    product: Product
     head: Linear
     bias: Float[Array, " latent"]
     spec: EnvSpec
 
-    def __init__(self, spec: EnvSpec, latent_size: int, *, key: Key, widths: tuple[int, ...] = (64,)):
-        net_key, head_key = jax.random.split(key)
-        num_in = 2 * spec.obs.num_features + spec.action.num_features + 1
-        self.net = MLP(net_key, num_in, widths, "relu")
-        self.head = Linear(head_key, widths[-1] if widths else num_in, latent_size)
+    def __init__(
+        self, spec: EnvSpec, latent_size: int, *, key: Key, widths: tuple[int, ...] = (64,), num_products: int = 256
+    ):
+        net_key, product_key, head_key = jax.random.split(key, 3)
+        num_before, num_after = spec.obs.num_features + spec.action.num_features, spec.obs.num_features + 1
+        self.net = MLP(net_key, num_before + num_after, widths, "relu")
+        self.product = Product(product_key, num_before, num_after, num_products)
+        num_features = widths[-1] if widths else num_before + num_after
+        self.head = Linear(head_key, num_features + num_products, latent_size)
         self.bias = jnp.zeros((latent_size,))
         self.spec = spec
 
@@ -102,10 +108,11 @@ class SumDecoder(TrajectoryDecoder):
         return jnp.zeros_like(self.bias)
 
     def read(self, memory: Float[Array, " latent"], transition: Transition) -> Float[Array, " latent"]:
-        step = transition.next_timestep
-        seen = [encode(self.spec.obs, x.obs) for x in (transition.timestep, step)]
-        seen += [encode(self.spec.action, transition.action), step.reward[None]]
-        return memory + self.head(self.net(jnp.concatenate(seen)))
+        first, step = transition.timestep, transition.next_timestep
+        before = jnp.concatenate([encode(self.spec.obs, first.obs), encode(self.spec.action, transition.action)])
+        after = jnp.append(encode(self.spec.obs, step.obs), step.reward)
+        said = self.net(jnp.concatenate([before, after])), self.product(before, after)
+        return memory + self.head(jnp.concatenate(said))
 
     def guess(self, memory: Float[Array, " latent"]) -> Float[Array, " latent"]:
         return memory + self.bias

@@ -53,7 +53,7 @@ class VariBADLearner(Learner):
         optimizer: of inference net and decoders.
         spec, num_steps: what a trial is made of, and how long it is.
         capacity: trials that are kept. num_steps_per_update, batch_size: steps of the optimiser in an update, and
-            trials in each.
+            trials in each. stored_share: of the trials played, how many go to replay.
     """
 
     policy: PPO
@@ -64,6 +64,7 @@ class VariBADLearner(Learner):
     capacity: int = eqx.field(static=True, default=10_000)
     num_steps_per_update: int = eqx.field(static=True, default=3)
     batch_size: int = eqx.field(static=True, default=64)
+    stored_share: float = eqx.field(static=True, default=1.0)
 
     def init(self, key: Key) -> VariBADState:
         policy_key, inference_key = jax.random.split(key)
@@ -88,10 +89,12 @@ class VariBADLearner(Learner):
         self, key: Key, state: VariBADState, experience: Trials, reward: Float[Array, "task time"]
     ) -> tuple[VariBADState, Metrics]:
         """An update whose policy earns `reward`; beliefs are fed with, and must predict, those of the experience."""
-        policy_key, infer_key = jax.random.split(key)
+        policy_key, infer_key, store_key = jax.random.split(key, 3)
         policy, metrics = self.policy.learn(policy_key, state.policy, experience, reward)
         played = as_sequences(experience).transitions._replace(extras=None)
-        state = state._replace(policy=policy, replay=state.replay.insert(played))
+        num_played = played.valid.shape[0]
+        stored = jax.random.permutation(store_key, num_played) < max(1, round(self.stored_share * num_played))
+        state = state._replace(policy=policy, replay=state.replay.insert(played, stored))
 
         def step(state: VariBADState, key: Key) -> tuple[VariBADState, Metrics]:
             return self._infer(key, state)
@@ -163,9 +166,14 @@ class BeliefSettings:
     """Adam's step size for them at the start; 0 at the end, linear in between."""
     capacity: int = 10_000
     """Trials that are kept for replay."""
+    stored_share: float = 1.0
+    """Share of the trials played that go to replay: with a small one it reaches back to when the policy was random, and
+    beliefs stay right about what the policy no longer visits."""
 
     def learner(self, benchmark: Benchmark, training: OnPolicy) -> VariBADLearner:
         """PPO with these beliefs."""
+        if not 0 < self.stored_share <= 1:
+            raise ValueError(f"stored_share={self.stored_share}: choose a share of the trials, above 0 and up to 1.")
         if training.stream_steps is not None:
             raise ValueError(f"stream_steps={training.stream_steps}: beliefs are learned on whole trials; drop it.")
         if self.kl_to not in ("previous", "standard"):
@@ -192,6 +200,7 @@ class BeliefSettings:
             self.capacity,
             self.num_inference_steps,
             self.inference_batch,
+            self.stored_share,
         )
 
     def _inference(self, spec: EnvSpec) -> Callable[..., Inference]:

@@ -23,6 +23,11 @@ CONTEXTS = (
     "(9.46); both were then changed once."
 )
 
+SUMS = (
+    "Settings were chosen on training tasks, a fifth of which was held out. With a decoder that summed what a net says "
+    "of each step, without products, seed 0 had missed the bar on test tasks (.300): the decoder never learned anything."
+)
+
 
 def _point_maml(episodes_per_round: int, **training: Any) -> MAML:
     """MAML on the dense point robot; the inner rate is small because actions are, and so is the policy's deviation."""
@@ -166,9 +171,11 @@ ROWS: tuple[Recipe, ...] = (
     Recipe(
         id="bus-grid-dream",
         method="dream",
-        settings=DREAM(decoder="sum", step_cost=-0.3, explore_entropy_coef=0.3, training=BUS_TRAINING),
+        settings=DREAM(
+            decoder="sum", decoder_rate=3e-3, step_cost=-0.3, explore_entropy_coef=0.3, training=BUS_TRAINING
+        ),
         bar=0.75,
-        notes={"choice": "Settings were chosen on training tasks, a fifth of which was held out."},
+        notes={"choice": SUMS},
         **BUS_ROW,
     ),
     Recipe(id="bus-grid-rl2", method="rl2", settings=RL2(training=replace(BUS_TRAINING, entropy_coef=0.05)), **BUS_ROW),
