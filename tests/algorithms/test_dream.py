@@ -55,6 +55,23 @@ def test_a_sum_of_steps_knows_no_order_and_nothing_of_steps_that_were_not_made()
     np.testing.assert_array_equal(hidden, jnp.broadcast_to(decoder.bias, hidden.shape))
 
 
+def test_which_bus_goes_where_is_linear_in_the_products_and_in_nothing_else_that_steps_say() -> None:
+    """One-hot codes of where a step began and where it led: what their pair means, at random, is fitted by least squares."""
+    decoder, rng = SumDecoder(ROW.env.spec, 3, key=KEY, widths=(64,)), np.random.default_rng(0)
+    num_before, num_after = decoder.product.first.weight.shape[0], decoder.product.second.weight.shape[0]
+    first, last = rng.integers(12, size=(2, 500))
+    before, after = np.eye(num_before, dtype=np.float32)[first], np.eye(num_after, dtype=np.float32)[last]
+    meaning = rng.normal(size=(12, 12))[first, last]
+
+    def error(features: np.ndarray) -> float:
+        features = np.concatenate([features, np.ones((500, 1))], axis=1)
+        return float(np.square(features @ np.linalg.lstsq(features, meaning, rcond=1e-5)[0] - meaning).mean())
+
+    assert error(np.asarray(jax.vmap(decoder.product)(before, after))) < 1e-3
+    assert error(np.concatenate([before, after], axis=1)) > 0.5
+    assert error(np.asarray(jax.vmap(decoder.net)(np.concatenate([before, after], axis=1)))) > 0.1
+
+
 def test_exploring_is_paid_the_change_of_the_log_likelihood() -> None:
     learner, state, trials = played()
     steps = as_sequences(learner._explored(trials)).transitions._replace(extras=None)

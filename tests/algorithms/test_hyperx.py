@@ -59,6 +59,15 @@ def test_what_was_seen_is_told_from_what_was_not() -> None:
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_larger_random_net_is_as_much_further_from_where_learning_begins() -> None:
+    plain, sharp = (Distillation(KEY, 3, (32,), 8, scale) for scale in (1.0, 10.0))
+    for a, b in zip(jax.tree.leaves(plain.target), jax.tree.leaves(sharp.target), strict=True):
+        np.testing.assert_allclose(10 * a, b, rtol=1e-6)
+        assert np.abs(a).min() > 0, "without biases a larger net is the same one times a number"
+    for a, b in zip(jax.tree.leaves(plain.learned), jax.tree.leaves(sharp.learned), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_surprise_is_how_unlikely_the_belief_before_held_the_reward() -> None:
     learner = SETTINGS.learner(ROW)
     state, trials = played(learner)
@@ -83,9 +92,11 @@ def test_the_policy_is_paid_and_beliefs_predict_rewards_as_they_are() -> None:
     reward = as_sequences(trials).transitions.next_timestep.reward
     np.testing.assert_array_equal(after.varibad.replay.items.next_timestep.reward[:8], reward)
     assert float(told["bonus"]) > 0
-    unpaid = replace(SETTINGS, novelty_coef=0.0, surprise_coef=0.0).learner(ROW)
+    half = replace(SETTINGS.belief, stored_share=0.5)
+    unpaid = replace(SETTINGS, novelty_coef=0.0, surprise_coef=0.0, belief=half).learner(ROW)
     other, told = eqx.filter_jit(unpaid.update)(KEY, state, trials)
     assert float(told["bonus"]) == 0
+    assert int(other.varibad.replay.num_items) == 4, "half of the eight trials"
     moved = zip(jax.tree.leaves(after.varibad.policy.params), jax.tree.leaves(other.varibad.policy.params), strict=True)
     assert any(not np.array_equal(a, b) for a, b in moved)
 

@@ -32,18 +32,23 @@ MOST = 5.0
 
 
 class Distillation(eqx.Module):
-    """A fixed random net and one that learns to give the same: they differ where little was seen (Burda et al. 2019)."""
+    """A fixed random net and one that learns to give the same: they differ where little was seen (Burda et al. 2019).
+
+    With weights `scale` times as large the random net is harder to learn, and what was seen in one place says less of others.
+    """
 
     target: tuple[MLP, Linear]
     learned: tuple[MLP, Linear]
 
-    def __init__(self, key: Key, num_in: int, widths: tuple[int, ...], num_out: int):
+    def __init__(self, key: Key, num_in: int, widths: tuple[int, ...], num_out: int, scale: float = 1.0):
         def make(key: Key) -> tuple[MLP, Linear]:
             net_key, head_key = jax.random.split(key)
-            return MLP(net_key, num_in, widths, "relu"), Linear(head_key, widths[-1] if widths else num_in, num_out)
+            net = MLP(net_key, num_in, widths, "relu", "uniform")
+            return net, Linear(head_key, widths[-1] if widths else num_in, num_out, init="uniform")
 
         target_key, learned_key = jax.random.split(key)
-        self.target, self.learned = make(target_key), make(learned_key)
+        self.target = jax.tree.map(lambda x: scale * x if eqx.is_inexact_array(x) else x, make(target_key))
+        self.learned = make(learned_key)
 
     def error(self, x: Float[Array, " features"]) -> Float[Array, ""]:
         """The mean squared difference at x."""
@@ -78,7 +83,8 @@ class HyperXLearner(Learner):
 
     Args:
         varibad: what learns.
-        optimizer: of the net that learns what it has seen. widths, num_out: its layers, and the random net's.
+        optimizer: of the net that learns what it has seen. widths, num_out: its layers, and the random net's,
+            whose weights are `scale` times as large.
         novelty_coef, surprise_coef: weights of the bonuses, each in units of its standard deviation; numbers, or
             functions of the number of updates done.
     """
@@ -91,11 +97,12 @@ class HyperXLearner(Learner):
     surprise_coef: float | optax.Schedule = eqx.field(static=True)
     widths: tuple[int, ...] = eqx.field(static=True, default=(64,))
     num_out: int = eqx.field(static=True, default=32)
+    scale: float = eqx.field(static=True, default=1.0)
 
     def init(self, key: Key) -> HyperXState:
         varibad_key, distillation_key = jax.random.split(key)
         num_in = self.spec.obs.num_features + 2 * self.latent_size
-        distillation = Distillation(distillation_key, num_in, self.widths, self.num_out)
+        distillation = Distillation(distillation_key, num_in, self.widths, self.num_out, self.scale)
         opt_state = self.optimizer.init(eqx.filter(distillation, eqx.is_inexact_array))
         varibad = self.varibad.init(varibad_key)
         return HyperXState(varibad, distillation, opt_state, Moments.start(), Moments.start())
@@ -172,6 +179,8 @@ class HyperX:
     """Adam's step size for the net that learns what was seen."""
     distillation_widths: tuple[int, ...] = (64,)
     """Its hidden layers."""
+    distillation_scale: float = 1.0
+    """How much larger the random net's weights are: with 10 (Zintgraf et al. 2021, released code) places stay new longer."""
     belief: BeliefSettings = field(default_factory=BeliefSettings)
     """The belief and how it is learned."""
     training: OnPolicy = field(default_factory=OnPolicy)
@@ -194,4 +203,5 @@ class HyperX:
             optax.linear_schedule(self.novelty_coef, 0.0, num_updates),
             optax.linear_schedule(self.surprise_coef, 0.0, num_updates),
             self.distillation_widths,
+            scale=self.distillation_scale,
         )
