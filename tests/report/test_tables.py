@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -129,6 +130,14 @@ def test_notes_of_recipes_are_printed_once():
     assert "| `two-arm`¹ |" in text
     assert "| `eleven-arm`¹ |" in text
     assert "| `harlow` |" in text
+
+
+def test_there_may_be_more_notes_than_digits(monkeypatch):
+    rows = {f"row-{i}": SimpleNamespace(notes={"choice": f"note {i}"}) for i in range(1, 13)}
+    monkeypatch.setattr(_tables, "RECIPES", rows)
+    text = _tables.results_table([RESULT | {"id": id} for id in rows])
+    assert "| `row-12`¹² |" in text
+    assert text.endswith("\n\n¹⁰ note 10\n\n¹¹ note 11\n\n¹² note 12")
 
 
 def test_meta_speed_stands_beside_the_peer_whose_work_it_does():

@@ -17,6 +17,7 @@ from innerloop.recipes import METHODS, RECIPES
 Result = Mapping[str, Any]
 BLOCK = re.compile(r"<!-- (?P<name>\w+)(?P<arguments>(?: [\w-]+)*):begin -->.*?<!-- (?P=name):end -->", re.DOTALL)
 """`<!-- NAME ARGUMENTS:begin -->` to `<!-- NAME:end -->`: what stands between is rendered."""
+RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def load_results(folder: Path) -> list[Result]:
@@ -42,7 +43,8 @@ def results_table(results: Sequence[Result]) -> str:
     if not results:
         return "*No result has been measured yet.*"
     notes = {result["id"]: list(RECIPES[result["id"]].notes.values()) for result in results if result["id"] in RECIPES}
-    marks = dict(zip(dict.fromkeys(note for texts in notes.values() for note in texts), "¹²³⁴⁵⁶⁷⁸⁹", strict=False))
+    texts = dict.fromkeys(note for of_one in notes.values() for note in of_one)
+    marks = {text: str(i).translate(RAISED) for i, text in enumerate(texts, 1)}
     rows = [
         [
             f"`{result['id']}`{' '.join(marks[note] for note in notes.get(result['id'], []))}",
