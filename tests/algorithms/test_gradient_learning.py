@@ -61,7 +61,7 @@ def rarely(names: dict[str, Any], *everyday: str) -> list[Any]:
     return [name if name in everyday else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
-@pytest.mark.parametrize("name", rarely(BANDIT_METHODS, "maml-vpg", "maml-trpo", "promp"))
+@pytest.mark.parametrize("name", rarely(BANDIT_METHODS, "maml-vpg", "promp"))
 def test_one_step_finds_the_better_arm(name: str) -> None:
     settings = BANDIT_METHODS[name]
     training = replace(settings.training, num_updates=40, num_tasks=64, learning_rate=2e-2)

@@ -102,7 +102,7 @@ def test_meta_gradients_match_finite_differences(double: None, surrogate: Any, n
     assert_gradient_is_right(learner, agent, trials)
 
 
-@pytest.mark.parametrize("num_steps", [1, 2, 5])
+@pytest.mark.parametrize("num_steps", [1, 2, pytest.param(5, marks=pytest.mark.slow)])
 def test_dice_is_the_derivative_of_full_importance_weights(
     double: None, monkeypatch: pytest.MonkeyPatch, num_steps: int
 ) -> None:
