@@ -22,7 +22,9 @@ from innerloop.losses import gaussian_log_prob
 KEY = jax.random.key(0)
 ROW = benchmark("bandit-n10-k5")
 SETTINGS = HyperX(
-    belief=BeliefSettings(latent_size=2, hidden_size=8, input_widths=(), inference_batch=4, capacity=32),
+    belief=BeliefSettings(
+        latent_size=2, hidden_size=8, input_widths=(), inference_batch=4, capacity=32, reward_scale=2.0
+    ),
     training=OnPolicy(num_updates=4, num_tasks=8, num_minibatches=2),
 )
 
@@ -79,7 +81,7 @@ def test_surprise_is_how_unlikely_the_belief_before_held_the_reward() -> None:
         step = jax.tree.map(lambda x, t=t: x[t], steps)
         features = jnp.concatenate([agent.belief(memory).mean, jnp.ones(1)])
         guess = decoder.head(decoder.net(features))[0]
-        np.testing.assert_allclose(surprise[t], -gaussian_log_prob(guess, step.next_timestep.reward), rtol=1e-4)
+        np.testing.assert_allclose(surprise[t], -gaussian_log_prob(guess, step.next_timestep.reward / 2.0), rtol=1e-4)
         memory = agent.observe(KEY, memory, step)
         belief = agent.belief(memory)
         np.testing.assert_allclose(seen[t], jnp.concatenate([jnp.ones(1), *belief]), atol=1e-5)

@@ -132,6 +132,8 @@ def test_the_bound_trains_inference_and_decoders_only() -> None:
 def test_settings_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="whole trials"):
         VariBAD(training=replace(SMALL, stream_steps=10)).learner(ROW)
+    with pytest.raises(ValueError, match=r"scale=-1\.0"):
+        RewardDecoder(SPEC, 3, key=KEY, scale=-1.0)
     with pytest.raises(ValueError, match="stored_share=0"):
         VariBAD(BeliefSettings(stored_share=0.0), SMALL).learner(ROW)
     with pytest.raises(ValueError, match="latent_size=0"):

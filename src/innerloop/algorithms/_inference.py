@@ -23,7 +23,7 @@ class RewardDecoder(eqx.Module):
     """log p(r | m, s'): of the reward itself (Gaussian), or of whether it is above `threshold` (Bernoulli).
 
     With `per_state` a discrete observation s' picks one of as many outputs, which is then a map of rewards that m
-    alone is decoded into; otherwise s' is an input.
+    alone is decoded into; otherwise s' is an input. A Gaussian has unit variance in units of `scale`.
     """
 
     net: MLP
@@ -32,6 +32,7 @@ class RewardDecoder(eqx.Module):
     kind: RewardName = eqx.field(static=True)
     per_state: bool = eqx.field(static=True)
     threshold: float = eqx.field(static=True)
+    scale: float = eqx.field(static=True)
 
     def __init__(
         self,
@@ -43,11 +44,14 @@ class RewardDecoder(eqx.Module):
         kind: RewardName = "gaussian",
         per_state: bool = False,
         threshold: float = 0.0,
+        scale: float = 1.0,
     ):
         if kind not in ("gaussian", "bernoulli"):
             raise ValueError(f"RewardDecoder(kind={kind!r}): choose gaussian or bernoulli.")
         if per_state and not isinstance(spec.obs, Discrete):
             raise ValueError(f"RewardDecoder(per_state=True): needs discrete observations, got {spec.obs}.")
+        if scale <= 0:
+            raise ValueError(f"RewardDecoder(scale={scale}): must be above 0.")
         net_key, head_key = jax.random.split(key)
         num_in = latent_size if per_state else latent_size + spec.obs.num_features
         self.net = MLP(net_key, num_in, widths, "relu")
@@ -56,6 +60,7 @@ class RewardDecoder(eqx.Module):
         self.kind = kind
         self.per_state = per_state
         self.threshold = threshold
+        self.scale = scale
 
     def log_probs(self, latents: Float[Array, "term latent"], steps: Transition) -> Float[Array, "term time"]:
         """Of each of the rewards `[time]` under each of the task vectors."""
@@ -68,7 +73,7 @@ class RewardDecoder(eqx.Module):
         reward = steps.next_timestep.reward[None]
         if self.kind == "bernoulli":
             return bernoulli_log_prob(predicted, (reward > self.threshold).astype(jnp.float32))
-        return gaussian_log_prob(predicted, reward)
+        return gaussian_log_prob(predicted, reward / self.scale)
 
 
 class StateDecoder(eqx.Module):

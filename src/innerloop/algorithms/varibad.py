@@ -144,6 +144,9 @@ class BeliefSettings:
     """Predict the reward, or whether it is above `reward_threshold`."""
     reward_threshold: float = 0.0
     """See `reward_decoder`."""
+    reward_scale: float = 1.0
+    """A predicted reward's standard deviation. Where rewards are large (`treasure`: up to 10), errors of 1 otherwise weigh
+    so much that beliefs give up their prior."""
     per_state: bool = False
     """Decode the task vector into a reward for each state (discrete observations only)."""
     decoder_widths: tuple[int, ...] = (32, 32)
@@ -214,6 +217,7 @@ class BeliefSettings:
                 kind=self.reward_decoder,
                 per_state=self.per_state,
                 threshold=self.reward_threshold,
+                scale=self.reward_scale,
                 **options,
             )
             state = StateDecoder(spec, self.latent_size, key=state_key, **options) if self.state_coef else None
