@@ -5,13 +5,13 @@ where beliefs fail to predict: so it meets what beliefs must be learned from. Bo
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from innerloop._benchmark import Benchmark
 from innerloop._env import Env, EnvSpec
@@ -84,7 +84,8 @@ class HyperXLearner(Learner):
     Args:
         varibad: what learns.
         optimizer: of the net that learns what it has seen. widths, num_out: its layers, and the random net's,
-            whose weights are `scale` times as large.
+            whose weights are `scale` times as large. num_distillation_steps: into how many parts, with an optimiser step
+            for each, the trials of an update are split for it.
         novelty_coef, surprise_coef: weights of the bonuses, each in units of its standard deviation; numbers, or
             functions of the number of updates done.
     """
@@ -98,6 +99,7 @@ class HyperXLearner(Learner):
     widths: tuple[int, ...] = eqx.field(static=True, default=(64,))
     num_out: int = eqx.field(static=True, default=32)
     scale: float = eqx.field(static=True, default=1.0)
+    num_distillation_steps: int = eqx.field(static=True, default=8)
 
     def init(self, key: Key) -> HyperXState:
         varibad_key, distillation_key = jax.random.split(key)
@@ -111,7 +113,7 @@ class HyperXLearner(Learner):
         return self.varibad.agent(state.varibad)
 
     def update(self, key: Key, state: HyperXState, experience: Trials) -> tuple[HyperXState, Metrics]:
-        learn_key, bonus_key = jax.random.split(key)
+        learn_key, bonus_key, distil_key = jax.random.split(key, 3)
         steps = as_sequences(experience).transitions._replace(extras=None)
         keys = jax.random.split(bonus_key, steps.valid.shape[0])
         seen, surprise = jax.vmap(lambda key, steps: self._look(key, state, steps))(keys, steps)
@@ -124,7 +126,7 @@ class HyperXLearner(Learner):
         bonus += scheduled(self.surprise_coef, count) * _in_deviations(surprise, state.surprise)
         reward = self.varibad.policy.earned(experience) + bonus
         varibad, metrics = self.varibad.learn(learn_key, state.varibad, experience, reward)
-        distillation, opt_state = self._distill(state, seen, steps.valid)
+        distillation, opt_state = self._distill(distil_key, state, seen, steps.valid)
         weight = weights(steps.valid)
         told = {"novelty": (weight * novelty).sum(), "surprise": (weight * surprise).sum()}
         state = state._replace(varibad=varibad, distillation=distillation, opt_state=opt_state)
@@ -149,15 +151,22 @@ class HyperXLearner(Learner):
         return seen, jax.vmap(unlikely)(before, steps)
 
     def _distill(
-        self, state: HyperXState, seen: Float[Array, "trial time features"], valid: Bool[Array, "trial time"]
+        self, key: Key, state: HyperXState, seen: Float[Array, "trial time features"], valid: Bool[Array, "trial time"]
     ) -> tuple[Distillation, optax.OptState]:
-        """One step towards knowing what was seen."""
+        """One pass over what was seen, in some steps."""
+        num_trials = seen.shape[0]
+        num_steps = min(self.num_distillation_steps, num_trials)
+        parts = jax.random.permutation(key, num_trials)[: num_trials - num_trials % num_steps].reshape(num_steps, -1)
 
-        def loss(distillation: Distillation) -> Float[Array, ""]:
-            return (weights(valid) * jax.vmap(jax.vmap(distillation.error))(seen)).sum()
+        def step(carry: tuple[Distillation, Any], part: Int[Array, " trials"]) -> tuple[Any, None]:
+            distillation, opt_state = carry
+            weight = weights(valid[part])
+            gradients = eqx.filter_grad(lambda nets: (weight * jax.vmap(jax.vmap(nets.error))(seen[part])).sum())(
+                distillation
+            )
+            return apply_gradients(self.optimizer, gradients, opt_state, distillation), None
 
-        gradients = eqx.filter_grad(loss)(state.distillation)
-        return apply_gradients(self.optimizer, gradients, state.opt_state, state.distillation)
+        return jax.lax.scan(step, (state.distillation, state.opt_state), parts)[0]
 
 
 def _in_deviations(bonus: Float[Array, "trial time"], moments: Moments) -> Float[Array, "trial time"]:
@@ -177,6 +186,8 @@ class HyperX:
     """The share of training after which there are no bonuses any more; linear before."""
     distillation_rate: float = 1e-3
     """Adam's step size for the net that learns what was seen."""
+    num_distillation_steps: int = 8
+    """Optimiser steps of that net in an update. Too few, and places stay new that are visited all the time."""
     distillation_widths: tuple[int, ...] = (64,)
     """Its hidden layers."""
     distillation_scale: float = 1.0
@@ -192,6 +203,8 @@ class HyperX:
 
     def learner(self, benchmark: Benchmark) -> HyperXLearner:
         """The learner for a benchmark."""
+        if self.num_distillation_steps < 1:
+            raise ValueError(f"num_distillation_steps={self.num_distillation_steps}: must be at least 1.")
         if not 0 < self.bonus_share <= 1:
             raise ValueError(f"bonus_share={self.bonus_share}: must be above 0 and at most 1.")
         num_updates = max(1, int(self.bonus_share * self.training.num_updates))
@@ -204,4 +217,5 @@ class HyperX:
             optax.linear_schedule(self.surprise_coef, 0.0, num_updates),
             self.distillation_widths,
             scale=self.distillation_scale,
+            num_distillation_steps=self.num_distillation_steps,
         )
