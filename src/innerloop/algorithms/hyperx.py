@@ -158,13 +158,12 @@ class HyperXLearner(Learner):
         num_steps = min(self.num_distillation_steps, num_trials)
         parts = jax.random.permutation(key, num_trials)[: num_trials - num_trials % num_steps].reshape(num_steps, -1)
 
+        def error(distillation: Distillation, part: Int[Array, " trials"]) -> Float[Array, ""]:
+            return (weights(valid[part]) * jax.vmap(jax.vmap(distillation.error))(seen[part])).sum()
+
         def step(carry: tuple[Distillation, Any], part: Int[Array, " trials"]) -> tuple[Any, None]:
-            distillation, opt_state = carry
-            weight = weights(valid[part])
-            gradients = eqx.filter_grad(lambda nets: (weight * jax.vmap(jax.vmap(nets.error))(seen[part])).sum())(
-                distillation
-            )
-            return apply_gradients(self.optimizer, gradients, opt_state, distillation), None
+            gradients = eqx.filter_grad(error)(carry[0], part)
+            return apply_gradients(self.optimizer, gradients, carry[1], carry[0]), None
 
         return jax.lax.scan(step, (state.distillation, state.opt_state), parts)[0]
 
