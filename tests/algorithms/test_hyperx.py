@@ -14,8 +14,8 @@ from innerloop import JaxCollector
 from innerloop._learner import apply_gradients
 from innerloop._types import Trials
 from innerloop.algorithms import BeliefSettings, HyperX, HyperXLearner, OnPolicy
-from innerloop.algorithms._sequences import as_sequences
-from innerloop.algorithms.hyperx import Distillation
+from innerloop.algorithms._sequences import Moments, as_sequences
+from innerloop.algorithms.hyperx import Distillation, _in_units_of
 from innerloop.benchmarks import benchmark
 from innerloop.losses import gaussian_log_prob
 
@@ -70,21 +70,33 @@ def test_a_larger_random_net_is_as_much_further_from_where_learning_begins() -> 
         np.testing.assert_array_equal(a, b)
 
 
-def test_surprise_is_how_unlikely_the_belief_before_held_the_reward() -> None:
+def test_surprise_is_how_unlikely_the_belief_after_a_step_holds_its_reward() -> None:
     learner = SETTINGS.learner(ROW)
     state, trials = played(learner)
     steps = jax.tree.map(lambda x: x[0], as_sequences(trials).transitions._replace(extras=None))
     seen, surprise = learner._look(KEY, state, steps)
     agent, decoder = learner.agent(state), state.varibad.inference.reward
-    memory = agent.init(KEY)
+    memory, noise = agent.init(KEY), jax.random.normal(jax.random.split(KEY)[1], (steps.valid.shape[0], 2))
     for t in range(3):
         step = jax.tree.map(lambda x, t=t: x[t], steps)
-        features = jnp.concatenate([agent.belief(memory).mean, jnp.ones(1)])
-        guess = decoder.head(decoder.net(features))[0]
-        np.testing.assert_allclose(surprise[t], -gaussian_log_prob(guess, step.next_timestep.reward / 2.0), rtol=1e-4)
         memory = agent.observe(KEY, memory, step)
         belief = agent.belief(memory)
         np.testing.assert_allclose(seen[t], jnp.concatenate([jnp.ones(1), *belief]), atol=1e-5)
+        features = jnp.concatenate([belief.at(noise[t]), jnp.ones(1)])
+        guess = decoder.head(decoder.net(features))[0]
+        np.testing.assert_allclose(surprise[t], -gaussian_log_prob(guess, step.next_timestep.reward / 2.0), rtol=1e-4)
+
+
+def test_bonuses_are_as_large_as_rewards_vary_over_what_follows_them() -> None:
+    learner = SETTINGS.learner(ROW)
+    valid = jnp.ones((64, 5), bool)
+    reward, bonus = 7.0 + 3.0 * jax.random.normal(KEY, (64, 5)), jnp.full((64, 5), 0.02)
+    of_reward, of_bonus = (learner._include(Moments.start(), x, valid) for x in (reward, bonus))
+    paid = _in_units_of(of_reward, of_bonus) * bonus
+    steps = np.arange(5)
+    to_go = np.triu(0.99 ** np.maximum(steps[None] - steps[:, None], 0))
+    returns = [np.asarray(x) @ to_go.T for x in (reward, paid)]
+    np.testing.assert_allclose(np.sqrt(np.square(returns[1]).mean()), returns[0].std(), rtol=1e-4)
 
 
 def test_the_policy_is_paid_and_beliefs_predict_rewards_as_they_are() -> None:

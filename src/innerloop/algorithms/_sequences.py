@@ -131,10 +131,10 @@ class Moments(NamedTuple):
         """Mean 0, variance 1, nothing seen."""
         return cls(jnp.zeros(()), jnp.ones(()), jnp.zeros(()))
 
-    def include(self, x: Float[Array, "..."], valid: Bool[Array, "..."]) -> "Moments":
-        """Those of the first batch, then a mean over about the last hundred batches."""
+    def include(self, x: Float[Array, "..."], valid: Bool[Array, "..."], num_batches: int = 100) -> "Moments":
+        """Those of the first batch, then a mean over about the last `num_batches`."""
         mean, variance = moments_of(x, valid)
-        rate = jnp.maximum(1.0 / (self.count + 1.0), 0.01)
+        rate = jnp.maximum(1.0 / (self.count + 1.0), 1.0 / num_batches)
         shift = mean - self.mean
         spread = (1.0 - rate) * self.variance + rate * (variance + (1.0 - rate) * jnp.square(shift))
         return Moments(self.mean + rate * shift, spread, self.count + 1.0)

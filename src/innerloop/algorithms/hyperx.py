@@ -1,7 +1,7 @@
 """HyperX: exploration in approximate hyper-state space for meta-RL (Zintgraf et al. 2021).
 
 VariBAD's policy is paid, in training only, for hyper-states (an observation and a belief) that it has rarely seen, and
-where beliefs fail to predict: so it meets what beliefs must be learned from. Both bonuses fade out.
+where beliefs fail to hold what just happened: so it meets what beliefs must be learned from. Both bonuses fade out.
 """
 
 from dataclasses import dataclass, field
@@ -18,17 +18,16 @@ from innerloop._env import Env, EnvSpec
 from innerloop._learner import Learner, apply_gradients, scheduled
 from innerloop._types import Key, Metrics, Transition, Trials
 from innerloop.agents import Belief
-from innerloop.agents._belief import Latent
 from innerloop.algorithms._inference import Inference
 from innerloop.algorithms._on_policy import OnPolicy
 from innerloop.algorithms._sequences import Moments, as_sequences
 from innerloop.algorithms.varibad import BeliefSettings, VariBADLearner, VariBADState
 from innerloop.envs.wrappers import encode
-from innerloop.losses import weights
+from innerloop.losses import discounted_returns, weights
 from innerloop.nn import MLP, Linear
 
-MOST = 5.0
-"""Bonuses are cut off at so many standard deviations."""
+NUM_BATCHES = 10
+"""Over how many batches bonuses are measured. Those of the first updates, when decoders know nothing, are soon forgotten."""
 
 
 class Distillation(eqx.Module):
@@ -64,11 +63,13 @@ class HyperXParams(NamedTuple):
 
 
 class HyperXState(NamedTuple):
-    """VariBAD's state; the nets that tell the new from the known, and their optimiser; the moments of both bonuses."""
+    """VariBAD's state; the nets that tell the new from the known, and their optimiser; the moments of discounted returns
+    of rewards and of both bonuses."""
 
     varibad: VariBADState
     distillation: Distillation
     opt_state: optax.OptState
+    reward: Moments
     novelty: Moments
     surprise: Moments
 
@@ -86,8 +87,8 @@ class HyperXLearner(Learner):
         optimizer: of the net that learns what it has seen. widths, num_out: its layers, and the random net's,
             whose weights are `scale` times as large. num_distillation_steps: into how many parts, with an optimiser step
             for each, the trials of an update are split for it.
-        novelty_coef, surprise_coef: weights of the bonuses, each in units of its standard deviation; numbers, or
-            functions of the number of updates done.
+        novelty_coef, surprise_coef: weights of the bonuses; with 1 the discounted returns of a bonus are as large as those
+            of the rewards vary. Numbers, or functions of the number of updates done.
     """
 
     varibad: VariBADLearner
@@ -107,7 +108,7 @@ class HyperXLearner(Learner):
         distillation = Distillation(distillation_key, num_in, self.widths, self.num_out, self.scale)
         opt_state = self.optimizer.init(eqx.filter(distillation, eqx.is_inexact_array))
         varibad = self.varibad.init(varibad_key)
-        return HyperXState(varibad, distillation, opt_state, Moments.start(), Moments.start())
+        return HyperXState(varibad, distillation, opt_state, Moments.start(), Moments.start(), Moments.start())
 
     def agent(self, state: HyperXState) -> Belief:
         return self.varibad.agent(state.varibad)
@@ -118,37 +119,47 @@ class HyperXLearner(Learner):
         keys = jax.random.split(bonus_key, steps.valid.shape[0])
         seen, surprise = jax.vmap(lambda key, steps: self._look(key, state, steps))(keys, steps)
         novelty = jax.vmap(jax.vmap(state.distillation.error))(seen)
+        reward = self.varibad.policy.earned(experience)
         state = state._replace(
-            novelty=state.novelty.include(novelty, steps.valid), surprise=state.surprise.include(surprise, steps.valid)
+            reward=self._include(state.reward, reward, steps.valid),
+            novelty=self._include(state.novelty, novelty, steps.valid),
+            surprise=self._include(state.surprise, surprise, steps.valid),
         )
         count = state.varibad.policy.num_updates
-        bonus = scheduled(self.novelty_coef, count) * _in_deviations(novelty, state.novelty)
-        bonus += scheduled(self.surprise_coef, count) * _in_deviations(surprise, state.surprise)
-        reward = self.varibad.policy.earned(experience) + bonus
-        varibad, metrics = self.varibad.learn(learn_key, state.varibad, experience, reward)
+        bonus = scheduled(self.novelty_coef, count) * _in_units_of(state.reward, state.novelty) * novelty
+        bonus += scheduled(self.surprise_coef, count) * _in_units_of(state.reward, state.surprise) * surprise
+        varibad, metrics = self.varibad.learn(learn_key, state.varibad, experience, reward + bonus)
         distillation, opt_state = self._distill(distil_key, state, seen, steps.valid)
         weight = weights(steps.valid)
         told = {"novelty": (weight * novelty).sum(), "surprise": (weight * surprise).sum()}
         state = state._replace(varibad=varibad, distillation=distillation, opt_state=opt_state)
         return state, metrics | told | {"bonus": (weight * bonus).sum()}
 
+    def _include(
+        self, moments: Moments, reward: Float[Array, "trial time"], valid: Bool[Array, "trial time"]
+    ) -> Moments:
+        """Moments that have also seen the discounted returns of this reward."""
+        discount = jnp.broadcast_to(self.varibad.policy.gamma, reward.shape)
+        return moments.include(jax.vmap(discounted_returns)(reward, discount, valid), valid, NUM_BATCHES)
+
     def _look(self, key: Key, state: HyperXState, steps: Transition) -> tuple[Array, Float[Array, " time"]]:
-        """Of one trial `[time]`: the hyper-state after each step, and how unlikely the belief held what it brought."""
+        """Of one trial `[time]`: the hyper-state after each step, and how unlikely its belief holds what the step brought."""
         agent = self.agent(state)
-        latents = agent.infer(agent.init(key), steps, jnp.zeros(steps.valid.shape, bool))
-        before, after = (jax.tree.map(lambda x, part=part: x[part], latents) for part in (slice(-1), slice(1, None)))
+        init_key, draw_key = jax.random.split(key)
+        latents = agent.infer(agent.init(init_key), steps, jnp.zeros(steps.valid.shape, bool))
+        after = jax.tree.map(lambda x: x[1:], latents)
         obs = jax.vmap(lambda obs: encode(self.spec.obs, obs))(steps.next_timestep.obs)
         seen = jnp.concatenate([obs, after.mean, after.log_variance], axis=1)
         inference = state.varibad.inference
 
-        def unlikely(latent: Latent, step: Transition) -> Float[Array, ""]:
+        def unlikely(m: Float[Array, " latent"], step: Transition) -> Float[Array, ""]:
             one = jax.tree.map(lambda x: x[None], step)
-            log_prob = inference.reward.log_probs(latent.mean[None], one)[0, 0]
+            log_prob = inference.reward.log_probs(m[None], one)[0, 0]
             if inference.state is not None:
-                log_prob += inference.state_coef * inference.state.log_probs(latent.mean[None], one)[0, 0]
+                log_prob += inference.state_coef * inference.state.log_probs(m[None], one)[0, 0]
             return -log_prob
 
-        return seen, jax.vmap(unlikely)(before, steps)
+        return seen, jax.vmap(unlikely)(after.draw(draw_key), steps)
 
     def _distill(
         self, key: Key, state: HyperXState, seen: Float[Array, "trial time features"], valid: Bool[Array, "trial time"]
@@ -168,19 +179,20 @@ class HyperXLearner(Learner):
         return jax.lax.scan(step, (state.distillation, state.opt_state), parts)[0]
 
 
-def _in_deviations(bonus: Float[Array, "trial time"], moments: Moments) -> Float[Array, "trial time"]:
-    """Divided by its standard deviation so far, and cut off."""
-    return jnp.clip(bonus * jax.lax.rsqrt(moments.variance + 1e-8), -MOST, MOST)
+def _in_units_of(reward: Moments, bonus: Moments) -> Float[Array, ""]:
+    """What makes the returns of a bonus as large as those of the rewards vary."""
+    return jnp.sqrt(reward.variance) * jax.lax.rsqrt(bonus.variance + jnp.square(bonus.mean) + 1e-12)
 
 
 @dataclass(frozen=True)
 class HyperX:
     """VariBAD with bonuses for new hyper-states and for failing predictions, which fade out."""
 
-    novelty_coef: float = 0.1
-    """Weight of the bonus for hyper-states that were rarely seen, at the start."""
-    surprise_coef: float = 0.1
-    """Weight of the bonus where rewards (and states) were held unlikely, at the start."""
+    novelty_coef: float = 1.0
+    """Weight at the start of the bonus for hyper-states that were rarely seen. With 1 its returns are as large as those of
+    the rewards vary."""
+    surprise_coef: float = 1.0
+    """Weight at the start of the bonus where beliefs hold unlikely what just happened, in the same units."""
     bonus_share: float = 0.5
     """The share of training after which there are no bonuses any more; linear before."""
     distillation_rate: float = 1e-3
