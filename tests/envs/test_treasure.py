@@ -112,7 +112,24 @@ def test_the_bound_counts_steps():
 def test_metrics_tell_the_ways_apart(name, reached_top, found, saw_first):
     metrics = benchmark("treasure").metrics
     values = {key: float(jax.jit(jax.vmap(metric))(played(name)[0]).mean()) for key, metric in metrics.items()}
-    assert values == {"reached_top": reached_top, "found_treasure": found, "saw_first": saw_first}
+    read = saw_first and found
+    assert values == {
+        "reached_top": reached_top,
+        "found_treasure": found,
+        "saw_first": saw_first,
+        "read_treasure": read,
+    }
+
+
+def test_who_climbs_and_does_not_find_has_not_read():
+    trials, _ = played("climber")
+    trial = jax.tree.map(lambda leaf: leaf[100], trials)
+    stays = eqx.tree_at(
+        lambda t: t.transitions.next_timestep.obs, trial, replace_fn=lambda obs: obs.at[..., 12:, :].set(0.0)
+    )
+    metrics = benchmark("treasure").metrics
+    assert float(metrics["saw_first"](stays)) == 1
+    assert float(metrics["read_treasure"](stays)) == 0
 
 
 def test_a_look_after_the_find_does_not_count():
@@ -120,11 +137,8 @@ def test_a_look_after_the_find_does_not_count():
     trial = jax.tree.map(lambda leaf: leaf[100], trials)
     backwards = eqx.tree_at(lambda t: t.transitions.next_timestep.obs, trial, replace_fn=lambda obs: obs[..., ::-1, :])
     metrics = benchmark("treasure").metrics
-    assert [float(jax.jit(metrics[name])(backwards)) for name in ("reached_top", "found_treasure", "saw_first")] == [
-        1,
-        1,
-        0,
-    ]
+    values = {name: float(jax.jit(metric)(backwards)) for name, metric in metrics.items()}
+    assert values == {"reached_top": 1, "found_treasure": 1, "saw_first": 0, "read_treasure": 0}
 
 
 def test_wrong_arguments_are_named():

@@ -32,6 +32,7 @@ def _treasure() -> Benchmark:
             "reached_top": treasure.reached_top,
             "found_treasure": treasure.found_treasure,
             "saw_first": treasure.saw_first,
+            "read_treasure": treasure.read_treasure,
         },
         references={
             "random": Reference(partial(Random, env.spec), "uniform actions"),

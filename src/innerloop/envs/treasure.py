@@ -121,6 +121,11 @@ def found_treasure(trials: Trials) -> Float[Array, ""]:
     return _visits(trials).treasure.any().astype(jnp.float32)
 
 
+def read_treasure(trials: Trials) -> Float[Array, ""]:
+    """1 if the trial came to the top, and from there to the treasure for the first time, else 0: it climbed and read."""
+    return saw_first(trials) * found_treasure(trials)
+
+
 def saw_first(trials: Trials) -> Float[Array, ""]:
     """1 if the trial came to the top, and not to the treasure before, else 0."""
     visits = _visits(trials)

@@ -7,6 +7,7 @@ from innerloop.algorithms._inner_loop import InnerLoop, MetaTraining
 from innerloop.algorithms._on_policy import OnPolicy
 from innerloop.algorithms._soft import OffPolicy
 from innerloop.algorithms.dream import DREAM
+from innerloop.algorithms.hyperx import HyperX
 from innerloop.algorithms.maml import MAML
 from innerloop.algorithms.pearl import PEARL
 from innerloop.algorithms.rl2 import RL2
@@ -55,6 +56,33 @@ BUS_TRAINING = OnPolicy(
     gamma=0.95,
     gae_lambda=0.9,
     entropy_coef=0.2,
+    num_epochs=4,
+)
+
+TREASURE_ROW: dict[str, Any] = {
+    "benchmark": "treasure",
+    "metric": "read_treasure",
+    "source": "Zintgraf et al. 2021 draw curves: HyperX climbs, VariBAD and RL² walk round",
+    "num_test_tasks": 1000,
+    "num_seeds": 10,
+}
+TREASURE_BELIEF = BeliefSettings(
+    policy_widths=(128, 128),
+    decoder_widths=(64, 64),
+    reward_scale=10.0,
+    state_coef=1.0,
+    kl_coef=0.03,
+    num_decoded_steps=20,
+    num_inference_steps=4,
+    inference_rate=3e-3,
+    stored_share=0.25,
+)
+TREASURE_TRAINING = OnPolicy(
+    num_updates=2000,
+    num_tasks=64,
+    learning_rate=1e-3,
+    gamma=0.97,
+    gae_lambda=0.9,
     num_epochs=4,
 )
 
@@ -179,4 +207,15 @@ ROWS: tuple[Recipe, ...] = (
         **BUS_ROW,
     ),
     Recipe(id="bus-grid-rl2", method="rl2", settings=RL2(training=replace(BUS_TRAINING, entropy_coef=0.05)), **BUS_ROW),
+    Recipe(
+        id="treasure-hyperx",
+        method="hyperx",
+        settings=HyperX(belief=TREASURE_BELIEF, training=TREASURE_TRAINING, bonus_share=0.8),
+        bar=0.8,
+        **TREASURE_ROW,
+    ),
+    Recipe(
+        id="treasure-varibad", method="varibad", settings=VariBAD(TREASURE_BELIEF, TREASURE_TRAINING), **TREASURE_ROW
+    ),
+    Recipe(id="treasure-rl2", method="rl2", settings=RL2(training=TREASURE_TRAINING), **TREASURE_ROW),
 )
