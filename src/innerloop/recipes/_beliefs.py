@@ -206,6 +206,27 @@ ROWS: tuple[Recipe, ...] = (
         notes={"choice": SUMS},
         **BUS_ROW,
     ),
+    Recipe(
+        id="bus-grid-pearl",
+        method="pearl",
+        settings=PEARL(
+            latent_size=10,
+            encoder_widths=(128, 128),
+            next_obs=True,
+            kl_coef=1e-4,
+            training=OffPolicy(
+                num_updates=100,
+                num_tasks=32,
+                num_gradient_steps=100,
+                capacity=4000,
+                gamma=0.95,
+                initial_alpha=0.1,
+                final_alpha=0.01,
+                learn_alpha=False,
+            ),
+        ),
+        **BUS_ROW,
+    ),
     Recipe(id="bus-grid-rl2", method="rl2", settings=RL2(training=replace(BUS_TRAINING, entropy_coef=0.05)), **BUS_ROW),
     Recipe(
         id="treasure-hyperx",
