@@ -79,6 +79,13 @@ HALF_CIRCLE_ROW: dict[str, Any] = {
 }
 
 
+LATENTS = (
+    "Latents of the training tasks, trained without adaptation; test tasks adapt the latent alone, with step sizes as they "
+    "were at first. With steps on all weights, two seeds had fallen from 14.8 to 1.4 in the course of adaptation on test "
+    "tasks, while their greedy actions earned 47.8."
+)
+
+
 def _half_circle(method: type[Any], num_adaptations: int = 2, **options: Any) -> Any:
     """A gradient-based method on the half circle, trained on the distance and tested without; the same for all."""
     return method(
@@ -196,8 +203,8 @@ ROWS: tuple[Recipe, ...] = (
     Recipe(
         id="half-circle-latents",
         method="maesn",
-        settings=_half_circle(MAESN, 0, final_kl_coef=0.02, prior_share=0.0),
-        notes={"contrast": "Latents of the training tasks, trained without adaptation."},
+        settings=_half_circle(MAESN, 0, final_kl_coef=0.02, prior_share=0.0, adapted="latent"),
+        notes={"contrast": LATENTS},
         **HALF_CIRCLE_ROW,
     ),
     Recipe(
