@@ -86,7 +86,7 @@ def pearl_step() -> dict[str, Any]:
     agent = learner.agent(state)
     trials, _ = eqx.filter_jit(collector.collect)(key, agent, collector.init(key, agent))
     clock = time.perf_counter()
-    update = jax.jit(learner.update).lower(key, state, trials).compile()
+    update = jax.jit(lambda *inputs: learner.update(*inputs)).lower(key, state, trials).compile()
     compile_seconds = time.perf_counter() - clock
     state, _ = jax.block_until_ready(update(key, state, trials))
     clock, calls = time.perf_counter(), 0
