@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-# Most of the time of these tests is compilation, so programs are optimised little; the fusion emitters of XLA's CPU
-# backend take two thirds of it.
+# Most of the time of these tests is compilation, so programs are optimised little, and compiled without the fusion
+# emitters of XLA's CPU backend.
 os.environ["XLA_FLAGS"] = " ".join(
     [
         os.environ.get("XLA_FLAGS", ""),

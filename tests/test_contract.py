@@ -150,27 +150,26 @@ def test_update_is_pure_finite_and_keeps_its_structure(row: tuple[Any, Any]) -> 
 
 
 @pytest.mark.parametrize("name", [name for name in LEARNERS if name not in SIBLINGS])
-def test_update_on_two_devices_equals_one(name: str) -> None:
+def test_update_on_two_devices_equals_one(name: str, request: pytest.FixtureRequest) -> None:
     learner, collector = LEARNERS[name]()
     start = init(KEY, learner, collector)
     experience, _ = eqx.filter_jit(collector.collect)(KEY, learner.player(start.state), start.stream)
+    state = start.state
+    if name == "maml-trpo":
+        # Conjugate gradients make so much of the last bits that in single precision the bound depends on the machine.
+        request.getfixturevalue("double")
+        learner, state, experience = jax.tree.map(in_double, (learner, state, experience))
     update = jax.jit(lambda *arguments: learner.update(*arguments))
     mesh = jax.make_mesh((2,), ("task",), axis_types=(AxisType.Auto,))
     sharded = jax.device_put(experience, NamedSharding(mesh, PartitionSpec("task")))
-    replicated = jax.device_put((KEY, start.state), NamedSharding(mesh, PartitionSpec()))
-    alone, _ = update(KEY, start.state, experience)
+    replicated = jax.device_put((KEY, state), NamedSharding(mesh, PartitionSpec()))
+    alone, _ = update(KEY, state, experience)
     together, _ = update(*replicated, sharded)
-    if "trpo" in name:
-        # Conjugate gradients make much of the last bits, how much depends on the machine: compare the steps as a whole.
-        steps = [flat(x.params) - flat(start.state.params) for x in (alone, together)]
-        assert np.linalg.norm(steps[0]) > 0
-        assert np.linalg.norm(steps[1] - steps[0]) < 0.005 * np.linalg.norm(steps[0])
-    else:
-        assert_close(alone.params, together.params, 2e-4)
+    assert_close(alone.params, together.params, 2e-4)
 
 
-def flat(tree: Any) -> np.ndarray:
-    return np.concatenate([np.ravel(x) for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)])
+def in_double(x: Any) -> Any:
+    return x.astype(jnp.float64) if eqx.is_inexact_array(x) else x
 
 
 def test_where_selects_any_leaf() -> None:
