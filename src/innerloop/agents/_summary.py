@@ -116,20 +116,24 @@ class History(Summary):
 
     def write(self, memory: HistoryMemory, transition: Transition) -> HistoryMemory:
         """The memory after one more transition."""
+        return HistoryMemory(*self.core.step(memory.state, self._inputs(transition)))
+
+    def _inputs(self, transition: Transition) -> Float[Array, " inputs"]:
+        """What the core is fed of a transition."""
         step = transition.next_timestep
         scalars = jnp.stack([step.reward, step.last.astype(jnp.float32)])
         action = encode(self.spec.action, step.prev_action)
         before = [self.encoder(transition.timestep.obs)] if self.feed_prev_obs else []
-        inputs = self.joint(jnp.concatenate([self.encoder(step.obs), *before, action, scalars]))
-        return HistoryMemory(*self.core.step(memory.state, inputs))
+        return self.joint(jnp.concatenate([self.encoder(step.obs), *before, action, scalars]))
 
     def read(self, memory: HistoryMemory, transitions: Transition) -> HistoryMemory:
         """The memory after those of a sequence `[time]` that are valid."""
 
-        def step(memory: HistoryMemory, transition: Transition) -> tuple[HistoryMemory, None]:
-            return where(transition.valid, self.write(memory, transition), memory), None
+        def step(memory: HistoryMemory, inputs: tuple[Array, Array]) -> tuple[HistoryMemory, None]:
+            x, valid = inputs
+            return where(valid, HistoryMemory(*self.core.step(memory.state, x)), memory), None
 
-        return jax.lax.scan(step, memory, transitions._replace(extras=None))[0]
+        return jax.lax.scan(step, memory, (jax.vmap(self._inputs)(transitions), transitions.valid))[0]
 
     def outputs(
         self, memory: HistoryMemory, transitions: Transition, trial_first: Bool[Array, " time"]
@@ -137,10 +141,11 @@ class History(Summary):
         """The core's outputs before each step of a sequence, and after its last one."""
         start = self.start()
 
-        def step(memory: HistoryMemory, inputs: tuple[Transition, Array]) -> tuple[HistoryMemory, Array]:
-            transition, first = inputs
+        def step(memory: HistoryMemory, inputs: tuple[Array, Array, Array]) -> tuple[HistoryMemory, Array]:
+            x, valid, first = inputs
             memory = where(first, start, memory)
-            return where(transition.valid, self.write(memory, transition), memory), memory.output
+            return where(valid, HistoryMemory(*self.core.step(memory.state, x)), memory), memory.output
 
-        last, outputs = jax.lax.scan(step, memory, (transitions._replace(extras=None), trial_first))
+        inputs = (jax.vmap(self._inputs)(transitions), transitions.valid, trial_first)
+        last, outputs = jax.lax.scan(step, memory, inputs)
         return jnp.concatenate([outputs, last.output[None]])
