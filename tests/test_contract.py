@@ -11,6 +11,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from innerloop._agent import ActorCritic
+from innerloop._collect import Collector
 from innerloop._env import EnvSpec, advance, restart
 from innerloop._rollout import where
 from innerloop._train import init, run_updates
@@ -128,17 +129,32 @@ def test_padding_is_not_remembered(actor_critic: Case) -> None:
     assert_close(padded.value[holes], kept.value)
 
 
-@pytest.fixture(params=[pytest.param(x, marks=pytest.mark.slow) if x in VARIANTS else x for x in LEARNERS])
-def row(request: pytest.FixtureRequest) -> tuple[Any, Any]:
-    return LEARNERS[request.param]()
+class Row(NamedTuple):
+    """A learner with its collector, where they start, and `run(start, n)`: n updates, compiled once."""
+
+    learner: Any
+    collector: Any
+    start: Any
+    run: Any
 
 
-def test_update_is_pure_finite_and_keeps_its_structure(row: tuple[Any, Any]) -> None:
-    learner, collector = row
-    start = init(KEY, learner, collector)
+def compiled(learner: Any, collector: Any) -> Any:
+    return jax.jit(lambda start, n: run_updates(learner, collector, KEY, start, n, 4))
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(x, marks=pytest.mark.slow) if x in VARIANTS else x for x in LEARNERS]
+)
+def row(request: pytest.FixtureRequest) -> tuple[str, Row]:
+    """Both tests of a row come one after the other and share what was compiled."""
+    learner, collector = LEARNERS[request.param]()
+    return request.param, Row(learner, collector, init(KEY, learner, collector), compiled(learner, collector))
+
+
+def test_update_is_pure_finite_and_keeps_its_structure(row: tuple[str, Row]) -> None:
+    _, (_, _, start, run) = row
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(start))
-    run = jax.jit(lambda start: run_updates(learner, collector, KEY, start, jnp.asarray(3), 4))
-    (first, rows), (second, _) = run(start), run(start)
+    (first, rows), (second, _) = (run(start, jnp.asarray(3)) for _ in range(2))
     assert shapes(first) == shapes(start)
     for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -149,18 +165,49 @@ def test_update_is_pure_finite_and_keeps_its_structure(row: tuple[Any, Any]) -> 
     assert sum(moved) >= len(moved) - 2, "an update must move (nearly) every parameter"
 
 
-@pytest.mark.parametrize("name", [name for name in LEARNERS if name not in SIBLINGS])
-def test_update_on_two_devices_equals_one(name: str, request: pytest.FixtureRequest) -> None:
-    learner, collector = LEARNERS[name]()
+class TwoDevices(Collector):
+    """Half of the tasks, or streams, of each batch are on each of two devices."""
+
+    collector: Collector
+    mesh: Any = eqx.field(static=True)
+
+    def init(self, key: Any, agent: Any) -> Any:
+        return self.collector.init(key, agent)
+
+    def collect(self, key: Any, agent: Any, stream: Any) -> Any:
+        experience, stream = self.collector.collect(key, agent, stream)
+        halves = NamedSharding(self.mesh, PartitionSpec("task"))
+        return jax.lax.with_sharding_constraint(experience, halves), stream
+
+    @property
+    def steps_per_collect(self) -> int:
+        return self.collector.steps_per_collect
+
+
+def two_devices() -> Any:
+    return jax.make_mesh((2,), ("task",), axis_types=(AxisType.Auto,))
+
+
+def test_update_on_two_devices_equals_one(row: tuple[str, Row]) -> None:
+    name, (learner, collector, start, run) = row
+    if name in SIBLINGS:
+        pytest.skip("how its mean over tasks is sharded is tested elsewhere")
+    mesh = two_devices()
+    everywhere = jax.device_put(start, NamedSharding(mesh, PartitionSpec()))
+    alone, _ = run(start, jnp.asarray(1))
+    together, _ = compiled(learner, TwoDevices(collector, mesh))(everywhere, jnp.asarray(1))
+    assert_close(alone.state.params, together.state.params, 2e-4)
+
+
+def test_trust_region_on_two_devices_equals_one(request: pytest.FixtureRequest) -> None:
+    learner, collector = LEARNERS["maml-trpo"]()
     start = init(KEY, learner, collector)
     experience, _ = eqx.filter_jit(collector.collect)(KEY, learner.player(start.state), start.stream)
-    state = start.state
-    if name == "maml-trpo":
-        # Conjugate gradients make so much of the last bits that in single precision the bound depends on the machine.
-        request.getfixturevalue("double")
-        learner, state, experience = jax.tree.map(in_double, (learner, state, experience))
+    # Conjugate gradients make so much of the last bits that in single precision the bound would depend on the machine.
+    request.getfixturevalue("double")
+    learner, state, experience = jax.tree.map(in_double, (learner, start.state, experience))
     update = jax.jit(lambda *arguments: learner.update(*arguments))
-    mesh = jax.make_mesh((2,), ("task",), axis_types=(AxisType.Auto,))
+    mesh = two_devices()
     sharded = jax.device_put(experience, NamedSharding(mesh, PartitionSpec("task")))
     replicated = jax.device_put((KEY, state), NamedSharding(mesh, PartitionSpec()))
     alone, _ = update(KEY, state, experience)
