@@ -102,6 +102,8 @@ ROWS: tuple[Recipe, ...] = (
                 num_inference_steps=20,
                 inference_rate=3e-3,
                 rl_gradient=True,
+                capacity=32_000,
+                stored_share=1 / 16,
             ),
             OnPolicy(**(BASE | {"num_updates": 500, "num_minibatches": 16, "entropy_coef": 0.05})),
         ),
