@@ -236,7 +236,7 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
 SIBLINGS = (
     *("ppo-predictor", "ppo-value-clip", "ppo-stream-cut", "a2c", "rl2", "memoryless", "oracle", "epopt"),
     *("fomaml", "anil", "cavia", "meta-sgd", "fine-tuning", "varibad", "varibad-all", "sac", "pearl-recurrent"),
-    *("dream", "maesn", "maml-trpo", "ppo-cut", "e-rl2", "pearl-finite"),
+    *("dream", "maesn", "maml-trpo"),
 )
 """Rows whose mean over tasks is computed by the same code as another row's, or that have a test of their own: how it is
 sharded is tested there."""

@@ -132,6 +132,7 @@ def test_padding_is_not_remembered(actor_critic: Case) -> None:
 class Row(NamedTuple):
     """A learner with its collector, where they start, and `run(start, n)`: n updates, compiled once."""
 
+    name: str
     learner: Any
     collector: Any
     start: Any
@@ -145,14 +146,14 @@ def compiled(learner: Any, collector: Any) -> Any:
 @pytest.fixture(
     scope="module", params=[pytest.param(x, marks=pytest.mark.slow) if x in VARIANTS else x for x in LEARNERS]
 )
-def row(request: pytest.FixtureRequest) -> tuple[str, Row]:
+def row(request: pytest.FixtureRequest) -> Row:
     """Both tests of a row come one after the other and share what was compiled."""
     learner, collector = LEARNERS[request.param]()
-    return request.param, Row(learner, collector, init(KEY, learner, collector), compiled(learner, collector))
+    return Row(request.param, learner, collector, init(KEY, learner, collector), compiled(learner, collector))
 
 
-def test_update_is_pure_finite_and_keeps_its_structure(row: tuple[str, Row]) -> None:
-    _, (_, _, start, run) = row
+def test_update_is_pure_finite_and_keeps_its_structure(row: Row) -> None:
+    start, run = row.start, row.run
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(start))
     (first, rows), (second, _) = (run(start, jnp.asarray(3)) for _ in range(2))
     assert shapes(first) == shapes(start)
@@ -188,8 +189,8 @@ def two_devices() -> Any:
     return jax.make_mesh((2,), ("task",), axis_types=(AxisType.Auto,))
 
 
-def test_update_on_two_devices_equals_one(row: tuple[str, Row]) -> None:
-    name, (learner, collector, start, run) = row
+def test_update_on_two_devices_equals_one(row: Row) -> None:
+    name, learner, collector, start, run = row
     if name in SIBLINGS:
         pytest.skip("how its mean over tasks is sharded is tested elsewhere")
     mesh = two_devices()

@@ -116,7 +116,11 @@ class History(Summary):
 
     def write(self, memory: HistoryMemory, transition: Transition) -> HistoryMemory:
         """The memory after one more transition."""
-        return HistoryMemory(*self.core.step(memory.state, self._inputs(transition)))
+        return self._advance(memory, self._inputs(transition))
+
+    def _advance(self, memory: HistoryMemory, inputs: Float[Array, " inputs"]) -> HistoryMemory:
+        """One step of the core."""
+        return HistoryMemory(*self.core.step(memory.state, inputs))
 
     def _inputs(self, transition: Transition) -> Float[Array, " inputs"]:
         """What the core is fed of a transition."""
@@ -131,7 +135,7 @@ class History(Summary):
 
         def step(memory: HistoryMemory, inputs: tuple[Array, Array]) -> tuple[HistoryMemory, None]:
             x, valid = inputs
-            return where(valid, HistoryMemory(*self.core.step(memory.state, x)), memory), None
+            return where(valid, self._advance(memory, x), memory), None
 
         return jax.lax.scan(step, memory, (jax.vmap(self._inputs)(transitions), transitions.valid))[0]
 
@@ -144,7 +148,7 @@ class History(Summary):
         def step(memory: HistoryMemory, inputs: tuple[Array, Array, Array]) -> tuple[HistoryMemory, Array]:
             x, valid, first = inputs
             memory = where(first, start, memory)
-            return where(valid, HistoryMemory(*self.core.step(memory.state, x)), memory), memory.output
+            return where(valid, self._advance(memory, x), memory), memory.output
 
         inputs = (jax.vmap(self._inputs)(transitions), transitions.valid, trial_first)
         last, outputs = jax.lax.scan(step, memory, inputs)
