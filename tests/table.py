@@ -233,13 +233,8 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "epopt": lambda: method(EPOpt(epsilon=0.5, widths=(8,)), training=replace(SMALL, across_episodes=False)),
     "oracle": lambda: method(Oracle(widths=(8,))),
 }
-SIBLINGS = (
-    *("ppo-predictor", "ppo-value-clip", "ppo-stream-cut", "a2c", "rl2", "memoryless", "oracle", "epopt"),
-    *("fomaml", "anil", "cavia", "meta-sgd", "fine-tuning", "varibad", "varibad-all", "sac", "pearl-recurrent"),
-    *("dream", "maesn", "maml-trpo"),
-)
-"""Rows whose mean over tasks is computed by the same code as another row's, or that have a test of their own: how it is
-sharded is tested there."""
+SPREAD = ("ppo-trials", "ppo-stream", "e-maml", "maml-chunks", "reptile", "sac-recurrent", "pearl", "hyperx")
+"""Rows that are spread over two devices in the everyday tests, one for each way that an update takes a mean over tasks."""
 VARIANTS = (
     *("ppo-predictor", "ppo-value-clip", "ppo-stream-cut", "fomaml", "meta-sgd", "fine-tuning"),
     *("varibad-all", "pearl-recurrent"),

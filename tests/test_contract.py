@@ -1,5 +1,6 @@
 """What every agent and every learner must do, over the table in `table.py`."""
 
+from collections.abc import Collection
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from innerloop._env import EnvSpec, advance, restart
 from innerloop._rollout import where
 from innerloop._train import init, run_updates
 from innerloop._types import Transition
-from table import AGENTS, KEY, LEARNERS, PAIRS, SIBLINGS, SPECS, VARIANTS
+from table import AGENTS, KEY, LEARNERS, PAIRS, SPECS, SPREAD, VARIANTS
 
 
 def shapes(tree: Any) -> Any:
@@ -143,15 +144,19 @@ def compiled(learner: Any, collector: Any) -> Any:
     return jax.jit(lambda start, n: run_updates(learner, collector, KEY, start, n, 4))
 
 
-@pytest.fixture(
-    scope="module", params=[pytest.param(x, marks=pytest.mark.slow) if x in VARIANTS else x for x in LEARNERS]
-)
+def rows(everyday: Collection[str]) -> list[Any]:
+    """All rows; but for some, tests are marked slow."""
+    return [x if x in everyday else pytest.param(x, marks=pytest.mark.slow) for x in LEARNERS]
+
+
+@pytest.fixture(scope="module")
 def row(request: pytest.FixtureRequest) -> Row:
     """Both tests of a row come one after the other and share what was compiled."""
     learner, collector = LEARNERS[request.param]()
     return Row(request.param, learner, collector, init(KEY, learner, collector), compiled(learner, collector))
 
 
+@pytest.mark.parametrize("row", rows([x for x in LEARNERS if x not in VARIANTS]), indirect=True)
 def test_update_is_pure_finite_and_keeps_its_structure(row: Row) -> None:
     start, run = row.start, row.run
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(start))
@@ -189,10 +194,11 @@ def two_devices() -> Any:
     return jax.make_mesh((2,), ("task",), axis_types=(AxisType.Auto,))
 
 
+@pytest.mark.parametrize("row", rows(SPREAD), indirect=True)
 def test_update_on_two_devices_equals_one(row: Row) -> None:
     name, learner, collector, start, run = row
-    if name in SIBLINGS:
-        pytest.skip("how its mean over tasks is sharded is tested elsewhere")
+    if name == "maml-trpo":
+        pytest.skip("has a test of its own")
     mesh = two_devices()
     everywhere = jax.device_put(start, NamedSharding(mesh, PartitionSpec()))
     alone, _ = run(start, jnp.asarray(1))
