@@ -135,6 +135,17 @@ def test_bonuses_fade_out() -> None:
     assert bonuses[2] == 0
 
 
-def test_a_share_that_makes_no_sense_is_refused() -> None:
+def test_no_step_pays_more_than_the_most() -> None:
+    state, trials = played(SETTINGS.learner(ROW))
+    bonuses = [
+        eqx.filter_jit(replace(SETTINGS, max_bonus=most).learner(ROW).update)(KEY, state, trials)[1]["bonus"]
+        for most in (None, 0.1)
+    ]
+    assert float(bonuses[0]) > 0.2 >= float(bonuses[1]) > 0
+
+
+def test_settings_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(ValueError, match="max_bonus=0"):
+        replace(SETTINGS, max_bonus=0.0).learner(ROW)
     with pytest.raises(ValueError, match="bonus_share=0"):
         replace(SETTINGS, bonus_share=0.0).learner(ROW)

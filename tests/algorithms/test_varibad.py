@@ -1,6 +1,7 @@
 """VariBAD: the evidence lower bound against a plain loop, who trains what, and beliefs that come true."""
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import equinox as eqx
@@ -129,6 +130,27 @@ def test_the_bound_trains_inference_and_decoders_only() -> None:
     assert all(not np.array_equal(a, b) for a, b in decoders)
 
 
+def test_only_beliefs_learn_while_they_are_pretrained() -> None:
+    belief = BeliefSettings(hidden_size=8, inference_batch=4, capacity=32, pretraining_share=0.5)
+    learner = VariBAD(belief, SMALL).learner(ROW)
+    collector = JaxCollector(ROW.env, ROW.train, 8, ROW.num_episodes)
+    start = learner.init(KEY)
+    experience, _ = collector.collect(KEY, learner.agent(start), collector.init(KEY, learner.agent(start)))
+    states, update = [start], eqx.filter_jit(learner.update)
+    for _ in range(3):
+        states.append(update(KEY, states[-1], experience)[0])
+
+    def moved(leaves: Any) -> list[bool]:
+        all_leaves = [jax.tree.leaves(leaves(state)) for state in states]
+        pairs = pairwise(all_leaves)
+        return [any(not np.array_equal(a, b) for a, b in zip(x, y, strict=True)) for x, y in pairs]
+
+    assert moved(lambda state: inference_leaves(learner.agent(state))) == [True, True, True]
+    assert moved(lambda state: learner.agent(state).policy) == [False, False, True]
+    assert moved(lambda state: (state.policy.opt_state, state.policy.moments)) == [False, False, True]
+    assert int(states[-1].policy.num_updates) == 3
+
+
 def test_settings_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="whole trials"):
         VariBAD(training=replace(SMALL, stream_steps=10)).learner(ROW)
@@ -136,6 +158,8 @@ def test_settings_that_make_no_sense_are_refused() -> None:
         RewardDecoder(SPEC, 3, key=KEY, scale=-1.0)
     with pytest.raises(ValueError, match="stored_share=0"):
         VariBAD(BeliefSettings(stored_share=0.0), SMALL).learner(ROW)
+    with pytest.raises(ValueError, match="pretraining_share=1"):
+        VariBAD(BeliefSettings(pretraining_share=1.0), SMALL).learner(ROW)
     with pytest.raises(ValueError, match="latent_size=0"):
         Belief(SPEC, key=KEY, latent_size=0)
 

@@ -131,7 +131,9 @@ class Moments(NamedTuple):
         """Mean 0, variance 1, nothing seen."""
         return cls(jnp.zeros(()), jnp.ones(()), jnp.zeros(()))
 
-    def include(self, x: Float[Array, "..."], valid: Bool[Array, "..."], num_batches: int = 100) -> "Moments":
+    def include(
+        self, x: Float[Array, "..."], valid: Bool[Array, "..."], num_batches: float | Float[Array, ""] = 100.0
+    ) -> "Moments":
         """Those of the first batch, then a mean over about the last `num_batches`."""
         mean, variance = moments_of(x, valid)
         rate = jnp.maximum(1.0 / (self.count + 1.0), 1.0 / num_batches)

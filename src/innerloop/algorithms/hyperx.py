@@ -4,6 +4,7 @@ VariBAD's policy is paid, in training only, for hyper-states (an observation and
 where beliefs fail to hold what just happened: so it meets what beliefs must be learned from. Both bonuses fade out.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -27,7 +28,8 @@ from innerloop.losses import discounted_returns, weights
 from innerloop.nn import MLP, Linear
 
 NUM_BATCHES = 10
-"""Over how many batches bonuses are measured. Those of the first updates, when decoders know nothing, are soon forgotten."""
+"""Over how many batches bonuses are measured while beliefs are pretrained: decoders that know nothing err so much that
+bonuses measured on all of that would stay small for ever."""
 
 
 class Distillation(eqx.Module):
@@ -88,7 +90,8 @@ class HyperXLearner(Learner):
             whose weights are `scale` times as large. num_distillation_steps: into how many parts, with an optimiser step
             for each, the trials of an update are split for it.
         novelty_coef, surprise_coef: weights of the bonuses; with 1 the discounted returns of a bonus are as large as those
-            of the rewards vary. Numbers, or functions of the number of updates done.
+            of the rewards vary. Numbers, or functions of the number of updates done. max_bonus: the most that either of
+            them pays for a step.
     """
 
     varibad: VariBADLearner
@@ -101,6 +104,7 @@ class HyperXLearner(Learner):
     num_out: int = eqx.field(static=True, default=32)
     scale: float = eqx.field(static=True, default=1.0)
     num_distillation_steps: int = eqx.field(static=True, default=8)
+    max_bonus: float = eqx.field(static=True, default=math.inf)
 
     def init(self, key: Key) -> HyperXState:
         varibad_key, distillation_key = jax.random.split(key)
@@ -126,8 +130,9 @@ class HyperXLearner(Learner):
             surprise=self._include(state.surprise, surprise, steps.valid),
         )
         count = state.varibad.policy.num_updates
-        bonus = scheduled(self.novelty_coef, count) * _in_units_of(state.reward, state.novelty) * novelty
-        bonus += scheduled(self.surprise_coef, count) * _in_units_of(state.reward, state.surprise) * surprise
+        new = scheduled(self.novelty_coef, count) * _in_units_of(state.reward, state.novelty) * novelty
+        surprising = scheduled(self.surprise_coef, count) * _in_units_of(state.reward, state.surprise) * surprise
+        bonus = jnp.minimum(new, self.max_bonus) + jnp.minimum(surprising, self.max_bonus)
         varibad, metrics = self.varibad.learn(learn_key, state.varibad, experience, reward + bonus)
         distillation, opt_state = self._distill(distil_key, state, seen, steps.valid)
         weight = weights(steps.valid)
@@ -138,9 +143,10 @@ class HyperXLearner(Learner):
     def _include(
         self, moments: Moments, reward: Float[Array, "trial time"], valid: Bool[Array, "trial time"]
     ) -> Moments:
-        """Moments that have also seen the discounted returns of this reward."""
+        """Moments that have also seen the discounted returns of this reward: over all since the policy began to learn."""
         discount = jnp.broadcast_to(self.varibad.policy.gamma, reward.shape)
-        return moments.include(jax.vmap(discounted_returns)(reward, discount, valid), valid, NUM_BATCHES)
+        since = NUM_BATCHES + jnp.maximum(moments.count - self.varibad.num_pretraining, 0.0)
+        return moments.include(jax.vmap(discounted_returns)(reward, discount, valid), valid, since)
 
     def _look(self, key: Key, state: HyperXState, steps: Transition) -> tuple[Array, Float[Array, " time"]]:
         """Of one trial `[time]`: the hyper-state after each step, and how unlikely its belief holds what the step brought."""
@@ -193,6 +199,9 @@ class HyperX:
     the rewards vary."""
     surprise_coef: float = 1.0
     """Weight at the start of the bonus where beliefs hold unlikely what just happened, in the same units."""
+    max_bonus: float | None = None
+    """The most that either bonus pays for a step, in the rewards' units; none: no bound. A place that is rarely met at first
+    and surprises at every step otherwise holds the agent fast."""
     bonus_share: float = 0.5
     """The share of training after which there are no bonuses any more; linear before."""
     distillation_rate: float = 1e-3
@@ -203,8 +212,8 @@ class HyperX:
     """Its hidden layers."""
     distillation_scale: float = 1.0
     """How much larger the random net's weights are: with 10 (Zintgraf et al. 2021, released code) places stay new longer."""
-    belief: BeliefSettings = field(default_factory=BeliefSettings)
-    """The belief and how it is learned."""
+    belief: BeliefSettings = field(default_factory=lambda: BeliefSettings(pretraining_share=0.05))
+    """The belief and how it is learned. Without pretraining, bonuses are measured by what decoders that know nothing err."""
     training: OnPolicy = field(default_factory=OnPolicy)
     """PPO and the budget."""
 
@@ -218,6 +227,8 @@ class HyperX:
             raise ValueError(f"num_distillation_steps={self.num_distillation_steps}: must be at least 1.")
         if not 0 < self.bonus_share <= 1:
             raise ValueError(f"bonus_share={self.bonus_share}: must be above 0 and at most 1.")
+        if self.max_bonus is not None and self.max_bonus <= 0:
+            raise ValueError(f"max_bonus={self.max_bonus}: must be positive, or none.")
         num_updates = max(1, int(self.bonus_share * self.training.num_updates))
         return HyperXLearner(
             self.belief.learner(benchmark, self.training),
@@ -229,4 +240,5 @@ class HyperX:
             self.distillation_widths,
             scale=self.distillation_scale,
             num_distillation_steps=self.num_distillation_steps,
+            max_bonus=math.inf if self.max_bonus is None else self.max_bonus,
         )

@@ -6,7 +6,7 @@ bound trains inference and decoders on replayed trials.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from innerloop._benchmark import Benchmark
 from innerloop._buffer import Replay, empty_replay
 from innerloop._env import Env, EnvSpec, blank_transition
 from innerloop._learner import Learner, apply_gradients, clipped_adam
+from innerloop._rollout import where
 from innerloop._types import Key, Metrics, Trials
 from innerloop.agents import Belief
 from innerloop.agents._belief import BeliefInput
@@ -54,6 +55,7 @@ class VariBADLearner(Learner):
         spec, num_steps: what a trial is made of, and how long it is.
         capacity: trials that are kept. num_steps_per_update, batch_size: steps of the optimiser in an update, and
             trials in each. stored_share: of the trials played, how many go to replay.
+        num_pretraining: updates at the start that train beliefs only.
     """
 
     policy: PPO
@@ -65,6 +67,7 @@ class VariBADLearner(Learner):
     num_steps_per_update: int = eqx.field(static=True, default=3)
     batch_size: int = eqx.field(static=True, default=64)
     stored_share: float = eqx.field(static=True, default=1.0)
+    num_pretraining: int = eqx.field(static=True, default=0)
 
     def init(self, key: Key) -> VariBADState:
         policy_key, inference_key = jax.random.split(key)
@@ -90,7 +93,9 @@ class VariBADLearner(Learner):
     ) -> tuple[VariBADState, Metrics]:
         """An update whose policy earns `reward`; beliefs are fed with, and must predict, those of the experience."""
         policy_key, infer_key, store_key = jax.random.split(key, 3)
-        policy, metrics = self.policy.learn(policy_key, state.policy, experience, reward)
+        learned, metrics = self.policy.learn(policy_key, state.policy, experience, reward)
+        waits = state.policy.num_updates < self.num_pretraining
+        policy = where(waits, state.policy._replace(num_updates=learned.num_updates), learned)
         played = as_sequences(experience).transitions._replace(extras=None)
         num_played = played.valid.shape[0]
         stored = jax.random.permutation(store_key, num_played) < max(1, round(self.stored_share * num_played))
@@ -172,11 +177,15 @@ class BeliefSettings:
     stored_share: float = 1.0
     """Share of the trials played that go to replay: with a small one it reaches back to when the policy was random, and
     beliefs stay right about what the policy no longer visits."""
+    pretraining_share: float = 0.0
+    """The share of training, at its start, in which only beliefs learn, from what an untrained policy plays."""
 
     def learner(self, benchmark: Benchmark, training: OnPolicy) -> VariBADLearner:
         """PPO with these beliefs."""
         if not 0 < self.stored_share <= 1:
             raise ValueError(f"stored_share={self.stored_share}: choose a share of the trials, above 0 and up to 1.")
+        if not 0 <= self.pretraining_share < 1:
+            raise ValueError(f"pretraining_share={self.pretraining_share}: choose a share from 0 up to, but not, 1.")
         if training.stream_steps is not None:
             raise ValueError(f"stream_steps={training.stream_steps}: beliefs are learned on whole trials; drop it.")
         if self.kl_to not in ("previous", "standard"):
@@ -194,8 +203,9 @@ class BeliefSettings:
             rl_gradient=self.rl_gradient,
         )
         num_steps = training.num_updates * self.num_inference_steps
+        num_pretraining = int(self.pretraining_share * training.num_updates)
         return VariBADLearner(
-            training.learner(make_agent),
+            replace(training, num_updates=training.num_updates - num_pretraining).learner(make_agent),
             self._inference(spec),
             clipped_adam(self.inference_rate, 0.0, num_steps, 10.0),
             spec,
@@ -204,6 +214,7 @@ class BeliefSettings:
             self.num_inference_steps,
             self.inference_batch,
             self.stored_share,
+            num_pretraining,
         )
 
     def _inference(self, spec: EnvSpec) -> Callable[..., Inference]:
