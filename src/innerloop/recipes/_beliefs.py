@@ -70,21 +70,26 @@ TREASURE_BELIEF = BeliefSettings(
     policy_widths=(128, 128),
     decoder_widths=(64, 64),
     reward_scale=10.0,
-    state_coef=1.0,
+    state_coef=2.0,
     kl_coef=0.03,
     num_decoded_steps=20,
-    num_inference_steps=4,
+    num_inference_steps=16,
+    inference_batch=16,
     inference_rate=3e-3,
     stored_share=0.25,
+    pretraining_share=0.04,
 )
 TREASURE_TRAINING = OnPolicy(
-    num_updates=2000,
+    num_updates=2500,
     num_tasks=64,
     learning_rate=1e-3,
+    final_learning_rate=3e-4,
+    entropy_coef=0.005,
     gamma=0.97,
     gae_lambda=0.9,
     num_epochs=4,
 )
+TREASURE_RL2 = replace(TREASURE_TRAINING, num_updates=2000, final_learning_rate=0.0, entropy_coef=0.01)
 
 
 ROWS: tuple[Recipe, ...] = (
@@ -233,12 +238,12 @@ ROWS: tuple[Recipe, ...] = (
     Recipe(
         id="treasure-hyperx",
         method="hyperx",
-        settings=HyperX(belief=TREASURE_BELIEF, training=TREASURE_TRAINING, bonus_share=0.8),
+        settings=HyperX(max_bonus=4.0, bonus_share=0.6, belief=TREASURE_BELIEF, training=TREASURE_TRAINING),
         bar=0.8,
         **TREASURE_ROW,
     ),
     Recipe(
         id="treasure-varibad", method="varibad", settings=VariBAD(TREASURE_BELIEF, TREASURE_TRAINING), **TREASURE_ROW
     ),
-    Recipe(id="treasure-rl2", method="rl2", settings=RL2(training=TREASURE_TRAINING), **TREASURE_ROW),
+    Recipe(id="treasure-rl2", method="rl2", settings=RL2(training=TREASURE_RL2), **TREASURE_ROW),
 )
