@@ -59,8 +59,11 @@ from innerloop.algorithms.varibad import BeliefSettings, VariBAD
 from innerloop.benchmarks import benchmark
 from innerloop.envs.bandits import BernoulliBandit, uniform_bandits
 from innerloop.envs.probes import PROBES
+from innerloop.nn import CoreOptions
 
 KEY = jax.random.key(0)
+SHORT = CoreOptions(num_layers=1, num_heads=2, context=3, state_size=4)
+"""A core that looks back less far than the trials of the contract are long."""
 SPECS = {
     "discrete": EnvSpec(Discrete(4), Discrete(3), max_steps=5),
     "vector": EnvSpec(Box((3,)), Box((2,), -1.0, 1.0), max_steps=5),
@@ -70,6 +73,16 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
     "recurrent-gru": lambda spec: Recurrent(spec, key=KEY, hidden_size=8),
     "recurrent-lstm": lambda spec: Recurrent(spec, key=KEY, core="lstm", hidden_size=8, encoder_widths=(7,)),
     "recurrent-rnn": lambda spec: Recurrent(spec, key=KEY, core="rnn", hidden_size=8),
+    "recurrent-hebbian": lambda spec: Recurrent(spec, key=KEY, core="hebbian", hidden_size=8),
+    "recurrent-stack": lambda spec: Recurrent(
+        spec, key=KEY, core="lstm", hidden_size=8, core_options=CoreOptions(num_layers=2)
+    ),
+    "recurrent-ssm": lambda spec: Recurrent(spec, key=KEY, core="ssm", hidden_size=8),
+    "recurrent-mamba": lambda spec: Recurrent(spec, key=KEY, core="mamba", hidden_size=8, core_options=SHORT),
+    "recurrent-transformer": lambda spec: Recurrent(
+        spec, key=KEY, core="transformer", hidden_size=8, core_options=SHORT, reset_at_episodes=True
+    ),
+    "recurrent-snail": lambda spec: Recurrent(spec, key=KEY, core="snail", hidden_size=8, core_options=SHORT),
     "recurrent-no-reward": lambda spec: Recurrent(spec, key=KEY, hidden_size=8, feed_reward=False),
     "recurrent-reset": lambda spec: Recurrent(spec, key=KEY, hidden_size=8, reset_at_episodes=True),
     "recurrent-joint": lambda spec: Recurrent(
@@ -78,6 +91,9 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
     "belief": lambda spec: Belief(spec, key=KEY, latent_size=3, hidden_size=8, policy_widths=(8,)),
     "belief-sample": lambda spec: Belief(
         spec, key=KEY, latent_size=3, core="lstm", hidden_size=8, input_widths=(7,), belief_input="sample"
+    ),
+    "belief-transformer": lambda spec: Belief(
+        spec, key=KEY, latent_size=3, core="transformer", hidden_size=8, core_options=SHORT
     ),
     "soft": lambda spec: soft(Present(spec, key=KEY), spec),
     "soft-recurrent": lambda spec: soft(History(spec, key=KEY, hidden_size=8, input_widths=()), spec),

@@ -12,7 +12,7 @@ from innerloop._env import EnvSpec
 from innerloop._types import Key, Memory, TimeStep, Transition
 from innerloop.agents._summary import History, HistoryMemory
 from innerloop.envs.wrappers import encode
-from innerloop.nn import MLP, Activation, CoreName, Linear, PolicyHead, act_extras
+from innerloop.nn import MLP, Activation, CoreName, CoreOptions, Linear, PolicyHead, act_extras
 
 BeliefInput = Literal["moments", "sample"]
 
@@ -47,7 +47,7 @@ class Belief(ActorCritic):
 
     Args:
         latent_size: dimensions of m.
-        core, hidden_size, input_widths: the inference net, and layers on all that it is fed.
+        core, hidden_size, core_options, input_widths: the inference net, and layers on all that it is fed.
         policy_widths, activation: hidden layers of policy and of value on observation and belief.
         belief_input: feed policy and value with the "moments" of the belief, or with a "sample" of it. The noise of
             the sample is drawn once a trial, so that a trial pursues one hypothesis as the belief narrows.
@@ -75,6 +75,7 @@ class Belief(ActorCritic):
         latent_size: int = 5,
         core: CoreName = "gru",
         hidden_size: int = 64,
+        core_options: CoreOptions | None = None,
         input_widths: tuple[int, ...] = (),
         policy_widths: tuple[int, ...] = (64,),
         activation: Activation = "tanh",
@@ -86,7 +87,14 @@ class Belief(ActorCritic):
         if belief_input not in ("moments", "sample"):
             raise ValueError(f"Belief(belief_input={belief_input!r}): choose moments or sample.")
         keys = jax.random.split(key, 7)
-        self.history = History(spec, key=keys[0], core=core, hidden_size=hidden_size, input_widths=input_widths)
+        self.history = History(
+            spec,
+            key=keys[0],
+            core=core,
+            hidden_size=hidden_size,
+            core_options=core_options,
+            input_widths=input_widths,
+        )
         self.mean = Linear(keys[1], hidden_size, latent_size)
         self.log_variance = Linear(keys[2], hidden_size, latent_size)
         num_seen = spec.obs.num_features + latent_size * (2 if belief_input == "moments" else 1)

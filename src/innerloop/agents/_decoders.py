@@ -13,9 +13,9 @@ from innerloop._rollout import where
 from innerloop._types import Key, Memory, Transition
 from innerloop.agents._summary import History, HistoryMemory
 from innerloop.envs.wrappers import encode
-from innerloop.nn import MLP, CoreName, Linear, Product
+from innerloop.nn import MLP, CoreName, CoreOptions, Linear, Product
 
-DecoderName = Literal["sum", "gru", "lstm", "rnn"]
+DecoderName = Literal["sum"] | CoreName
 
 
 class TrajectoryDecoder(eqx.Module):
@@ -60,11 +60,18 @@ class RecurrentDecoder(TrajectoryDecoder):
         key: Key,
         core: CoreName = "gru",
         hidden_size: int = 64,
+        core_options: CoreOptions | None = None,
         input_widths: tuple[int, ...] = (64,),
     ):
         history_key, head_key = jax.random.split(key)
         self.history = History(
-            spec, key=history_key, core=core, hidden_size=hidden_size, input_widths=input_widths, feed_prev_obs=True
+            spec,
+            key=history_key,
+            core=core,
+            hidden_size=hidden_size,
+            core_options=core_options,
+            input_widths=input_widths,
+            feed_prev_obs=True,
         )
         self.head = Linear(head_key, hidden_size, latent_size)
 
@@ -119,9 +126,24 @@ class SumDecoder(TrajectoryDecoder):
 
 
 def make_trajectory_decoder(
-    name: DecoderName, spec: EnvSpec, latent_size: int, *, key: Key, hidden_size: int, input_widths: tuple[int, ...]
+    name: DecoderName,
+    spec: EnvSpec,
+    latent_size: int,
+    *,
+    key: Key,
+    hidden_size: int,
+    input_widths: tuple[int, ...],
+    core_options: CoreOptions | None = None,
 ) -> TrajectoryDecoder:
     """A decoder by name: the "sum" of what steps say, or a recurrent core."""
     if name == "sum":
         return SumDecoder(spec, latent_size, key=key, widths=(*input_widths, hidden_size))
-    return RecurrentDecoder(spec, latent_size, key=key, core=name, hidden_size=hidden_size, input_widths=input_widths)
+    return RecurrentDecoder(
+        spec,
+        latent_size,
+        key=key,
+        core=name,
+        hidden_size=hidden_size,
+        core_options=core_options,
+        input_widths=input_widths,
+    )

@@ -16,9 +16,9 @@ from innerloop.agents._soft import SoftPolicy
 from innerloop.agents._summary import History, HistoryMemory
 from innerloop.envs.wrappers import encode
 from innerloop.losses import gaussian_product
-from innerloop.nn import MLP, CoreName, Linear
+from innerloop.nn import MLP, CoreName, CoreOptions, Linear
 
-EncoderName = Literal["product", "gru", "lstm", "rnn"]
+EncoderName = Literal["product"] | CoreName
 MIN_LOG_VARIANCE, MAX_LOG_VARIANCE = -8.0, 8.0
 
 
@@ -99,10 +99,21 @@ class RecurrentEncoder(ContextEncoder):
     head: Linear
     latent_size: int = eqx.field(static=True)
 
-    def __init__(self, spec: EnvSpec, latent_size: int, *, key: Key, widths: tuple[int, ...], core: CoreName):
+    def __init__(
+        self,
+        spec: EnvSpec,
+        latent_size: int,
+        *,
+        key: Key,
+        widths: tuple[int, ...],
+        core: CoreName,
+        core_options: CoreOptions | None = None,
+    ):
         history_key, head_key = jax.random.split(key)
         size = widths[-1] if widths else 64
-        self.history = History(spec, key=history_key, core=core, hidden_size=size, input_widths=widths[:-1])
+        self.history = History(
+            spec, key=history_key, core=core, hidden_size=size, core_options=core_options, input_widths=widths[:-1]
+        )
         self.head = Linear(head_key, size, 2 * latent_size)
         self.latent_size = latent_size
 
@@ -120,14 +131,21 @@ class RecurrentEncoder(ContextEncoder):
 
 
 def make_encoder(
-    name: EncoderName, spec: EnvSpec, latent_size: int, *, key: Key, widths: tuple[int, ...], next_obs: bool = False
+    name: EncoderName,
+    spec: EnvSpec,
+    latent_size: int,
+    *,
+    key: Key,
+    widths: tuple[int, ...],
+    core_options: CoreOptions | None = None,
+    next_obs: bool = False,
 ) -> ContextEncoder:
     """An encoder by name: a "product" of Gaussians, or a recurrent core, which always sees next observations."""
     if latent_size < 1:
         raise ValueError(f"make_encoder(latent_size={latent_size}): must be at least 1.")
     if name == "product":
         return ProductOfGaussians(spec, latent_size, key=key, widths=widths, next_obs=next_obs)
-    return RecurrentEncoder(spec, latent_size, key=key, widths=widths, core=name)
+    return RecurrentEncoder(spec, latent_size, key=key, widths=widths, core=name, core_options=core_options)
 
 
 class PosteriorMemory(NamedTuple):

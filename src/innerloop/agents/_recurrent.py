@@ -12,7 +12,19 @@ from innerloop._env import EnvSpec
 from innerloop._rollout import where
 from innerloop._types import Key, Memory, TimeStep, Transition
 from innerloop.envs.wrappers import encode
-from innerloop.nn import MLP, Core, CoreName, Encoder, Linear, PolicyHead, Product, act_extras, make_core
+from innerloop.nn import (
+    MLP,
+    Core,
+    CoreName,
+    CoreOptions,
+    Encoder,
+    Linear,
+    Past,
+    PolicyHead,
+    Product,
+    act_extras,
+    make_core,
+)
 
 
 class RecurrentMemory(NamedTuple):
@@ -63,6 +75,7 @@ class Recurrent(ActorCritic):
         key: Key,
         core: CoreName = "gru",
         hidden_size: int = 64,
+        core_options: CoreOptions | None = None,
         encoder_widths: tuple[int, ...] = (),
         input_widths: tuple[int, ...] = (),
         head_widths: tuple[int, ...] = (),
@@ -76,7 +89,7 @@ class Recurrent(ActorCritic):
         self.encoder = Encoder(encoder_key, spec.obs, encoder_widths)
         num_in = self.encoder.num_features * (2 if feed_prev_obs else 1) + spec.action.num_features + 2
         self.joint = MLP(jax.random.fold_in(core_key, 1), num_in, input_widths)
-        self.core = make_core(core, core_key, input_widths[-1] if input_widths else num_in, hidden_size)
+        self.core = make_core(core, core_key, input_widths[-1] if input_widths else num_in, hidden_size, core_options)
         product_key, num_obs, num_features = jax.random.fold_in(core_key, 3), self.encoder.num_features, hidden_size
         self.product = Product(product_key, hidden_size, num_obs, num_products) if num_products else None
         num_features += num_products
@@ -100,20 +113,28 @@ class Recurrent(ActorCritic):
         no = jnp.zeros((), bool)
         return RecurrentMemory(self.core.initial(), obs, action, jnp.zeros(()), no, no)
 
+    def _input(self, known: RecurrentMemory, obs_features: Array) -> Float[Array, " inputs"]:
+        """What the core is fed: everything that is known before acting."""
+        has_prev = known.has_prev.astype(jnp.float32)
+        action = encode(self.spec.action, known.prev_action) * (has_prev if self.feed_action else 0.0)
+        reward = known.prev_reward * (1.0 if self.feed_reward else 0.0)
+        scalars = jnp.stack([reward, known.prev_last.astype(jnp.float32)])
+        before = [] if known.prev_obs is None else [has_prev * self.encoder(known.prev_obs)]
+        return self.joint(jnp.concatenate([obs_features, *before, action, scalars]))
+
     def _advance(self, memory: RecurrentMemory, obs_features: Array) -> tuple[Any, Float[Array, " size"]]:
-        """One step of the core on everything that is known before acting."""
-        known = memory.has_prev.astype(jnp.float32)
-        action = encode(self.spec.action, memory.prev_action) * (known if self.feed_action else 0.0)
-        reward = memory.prev_reward * (1.0 if self.feed_reward else 0.0)
-        scalars = jnp.stack([reward, memory.prev_last.astype(jnp.float32)])
-        before = [] if memory.prev_obs is None else [known * self.encoder(memory.prev_obs)]
-        return self.core.step(memory.state, self.joint(jnp.concatenate([obs_features, *before, action, scalars])))
+        """One step of the core."""
+        return self.core.step(memory.state, self._input(memory, obs_features))
 
     def _write(self, state: Any, transition: Transition) -> RecurrentMemory:
+        memory = self._known(state, transition)
+        return where(transition.next_timestep.last, self._initial(), memory) if self.reset_at_episodes else memory
+
+    def _known(self, state: Any, transition: Transition) -> RecurrentMemory:
+        """What is known after a step, with this state of the core."""
         step = transition.next_timestep
         obs = transition.timestep.obs if self.feed_prev_obs else None
-        memory = RecurrentMemory(state, obs, step.prev_action, step.reward, step.last, jnp.ones((), bool))
-        return where(step.last, self._initial(), memory) if self.reset_at_episodes else memory
+        return RecurrentMemory(state, obs, step.prev_action, step.reward, step.last, jnp.ones((), bool))
 
     def _judge(self, features: Float[Array, " size"], obs_features: Array) -> Float[Array, " width"]:
         """What policy and value are computed from."""
@@ -137,16 +158,16 @@ class Recurrent(ActorCritic):
 
     def unroll(self, memory: Memory, transitions: Transition, trial_first: Bool[Array, " time"]) -> Outputs:
         obs_features = jax.vmap(self.encoder)(transitions.timestep.obs)
-
-        @jax.checkpoint
-        def step(memory: RecurrentMemory, inputs: Any) -> tuple[RecurrentMemory, Array]:
-            transition, first, obs_features = inputs
-            memory = where(first, self._initial(), memory)
-            state, features = self._advance(memory, obs_features)
-            return where(transition.valid, self._write(state, transition), memory), features
-
-        kept = transitions._replace(extras=None)
-        _, features = jax.lax.scan(step, memory, (kept, trial_first, obs_features))
+        past = Past.of(jnp.ones((), jnp.int32), trial_first, transitions.valid)
+        nothing = self._initial()._replace(state=None)
+        written = jax.vmap(lambda transition: self._known(None, transition))(transitions._replace(extras=None))
+        if self.reset_at_episodes:
+            ended = past.previous(jnp.zeros((), bool), written.prev_last, jnp.zeros((), bool))
+            trial_first |= ended
+            written = jax.vmap(lambda one: where(one.prev_last, nothing, one))(written)
+        known = past.previous(memory._replace(state=None), written, nothing)
+        inputs = jax.vmap(self._input)(known, obs_features)
+        _, features = self.core.sequence(memory.state, inputs, trial_first, transitions.valid)
         judged = jax.vmap(self._judge)(features, obs_features)
         log_prob, entropy, policy = jax.vmap(self.policy.judge)(judged, transitions.action)
         return Outputs(log_prob, entropy, jax.vmap(self.value)(judged)[:, 0], features, policy)

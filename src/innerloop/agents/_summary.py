@@ -9,11 +9,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from innerloop._env import EnvSpec
-from innerloop._rollout import where
 from innerloop._types import Key, Memory, TimeStep, Transition
 from innerloop.agents._feedforward import NoMemory
 from innerloop.envs.wrappers import encode
-from innerloop.nn import MLP, Activation, Core, CoreName, Encoder, make_core
+from innerloop.nn import MLP, Activation, Core, CoreName, CoreOptions, Encoder, Past, make_core
 
 
 class Summary(eqx.Module):
@@ -85,6 +84,7 @@ class History(Summary):
         key: Key,
         core: CoreName = "gru",
         hidden_size: int = 64,
+        core_options: CoreOptions | None = None,
         input_widths: tuple[int, ...] = (32,),
         feed_prev_obs: bool = False,
         activation: Activation = "tanh",
@@ -93,7 +93,7 @@ class History(Summary):
         self.encoder = Encoder(encoder_key, spec.obs)
         num_in = self.encoder.num_features * (2 if feed_prev_obs else 1) + spec.action.num_features + 2
         self.joint = MLP(joint_key, num_in, input_widths, activation)
-        self.core = make_core(core, core_key, input_widths[-1] if input_widths else num_in, hidden_size)
+        self.core = make_core(core, core_key, input_widths[-1] if input_widths else num_in, hidden_size, core_options)
         self.spec = spec
         self.feed_prev_obs = feed_prev_obs
 
@@ -116,11 +116,7 @@ class History(Summary):
 
     def write(self, memory: HistoryMemory, transition: Transition) -> HistoryMemory:
         """The memory after one more transition."""
-        return self._advance(memory, self._inputs(transition))
-
-    def _advance(self, memory: HistoryMemory, inputs: Float[Array, " inputs"]) -> HistoryMemory:
-        """One step of the core."""
-        return HistoryMemory(*self.core.step(memory.state, inputs))
+        return HistoryMemory(*self.core.step(memory.state, self._inputs(transition)))
 
     def _inputs(self, transition: Transition) -> Float[Array, " inputs"]:
         """What the core is fed of a transition."""
@@ -132,24 +128,23 @@ class History(Summary):
 
     def read(self, memory: HistoryMemory, transitions: Transition) -> HistoryMemory:
         """The memory after those of a sequence `[time]` that are valid."""
-
-        def step(memory: HistoryMemory, inputs: tuple[Array, Array]) -> tuple[HistoryMemory, None]:
-            x, valid = inputs
-            return where(valid, self._advance(memory, x), memory), None
-
-        return jax.lax.scan(step, memory, (jax.vmap(self._inputs)(transitions), transitions.valid))[0]
+        none = jnp.zeros(transitions.valid.shape, bool)
+        state, outputs, past = self._sequence(memory, transitions, none)
+        return HistoryMemory(state, past.last(memory.output, outputs, memory.output))
 
     def outputs(
         self, memory: HistoryMemory, transitions: Transition, trial_first: Bool[Array, " time"]
     ) -> Float[Array, "times size"]:
         """The core's outputs before each step of a sequence, and after its last one."""
-        start = self.start()
+        _, outputs, past = self._sequence(memory, transitions, trial_first)
+        nothing = jnp.zeros((self.core.size,))
+        before, last = (f(memory.output, outputs, nothing) for f in (past.previous, past.last))
+        return jnp.concatenate([before, last[None]])
 
-        def step(memory: HistoryMemory, inputs: tuple[Array, Array, Array]) -> tuple[HistoryMemory, Array]:
-            x, valid, first = inputs
-            memory = where(first, start, memory)
-            return where(valid, self._advance(memory, x), memory), memory.output
-
-        inputs = (jax.vmap(self._inputs)(transitions), transitions.valid, trial_first)
-        last, outputs = jax.lax.scan(step, memory, inputs)
-        return jnp.concatenate([outputs, last.output[None]])
+    def _sequence(
+        self, memory: HistoryMemory, transitions: Transition, trial_first: Bool[Array, " time"]
+    ) -> tuple[Any, Float[Array, "time size"], Past]:
+        """The core's state after a sequence, its output after each step, and what was before each step."""
+        inputs, valid = jax.vmap(self._inputs)(transitions), transitions.valid
+        state, outputs = self.core.sequence(memory.state, inputs, trial_first, valid)
+        return state, outputs, Past.of(jnp.ones((), jnp.int32), trial_first, valid)

@@ -29,7 +29,7 @@ from innerloop.algorithms._sequences import as_sequences
 from innerloop.algorithms._task_code import CodeName, TaskCode
 from innerloop.algorithms.ppo import PPO, OnPolicyState
 from innerloop.losses import gaussian_log_prob, weights
-from innerloop.nn import CoreName
+from innerloop.nn import CoreName, CoreOptions
 
 
 def information_gain(
@@ -214,6 +214,8 @@ class DREAM:
     """Kind of memory of the exploration policy."""
     hidden_size: int = 64
     """Its width, and that of a recurrent decoder; of the sum's net, the last layer."""
+    core_options: CoreOptions = field(default_factory=CoreOptions)
+    """What memories have beside their width."""
     input_widths: tuple[int, ...] = (128,)
     """Hidden layers between a transition and the memory, of both."""
     decoder: DecoderName = "gru"
@@ -240,6 +242,7 @@ class DREAM:
             spec,
             core=self.core,
             hidden_size=self.hidden_size,
+            core_options=self.core_options,
             input_widths=self.input_widths,
             feed_prev_obs=True,
         )
@@ -253,6 +256,7 @@ class DREAM:
                 spec,
                 self.latent_size,
                 hidden_size=self.hidden_size,
+                core_options=self.core_options,
                 input_widths=self.input_widths,
             ),
             clipped_adam(self.decoder_rate, 0.0, training.num_updates * self.num_decoder_steps, 10.0),

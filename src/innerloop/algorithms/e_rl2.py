@@ -11,7 +11,7 @@ from innerloop._env import Env
 from innerloop.algorithms._on_policy import OnPolicy
 from innerloop.algorithms.ppo import PPO
 from innerloop.algorithms.rl2 import RL2
-from innerloop.nn import CoreName
+from innerloop.nn import CoreName, CoreOptions
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class ERL2:
     """Kind of memory."""
     hidden_size: int = 64
     """Width of the memory."""
+    core_options: CoreOptions = field(default_factory=CoreOptions)
+    """What the memory has beside its width."""
     encoder_widths: tuple[int, ...] = ()
     """Hidden layers between observation and memory."""
     training: OnPolicy = field(default_factory=lambda: OnPolicy(num_free_episodes=1))
@@ -40,6 +42,7 @@ class ERL2:
         same = RL2(
             core=self.core,
             hidden_size=self.hidden_size,
+            core_options=self.core_options,
             encoder_widths=self.encoder_widths,
             training=self.training,
         )

@@ -27,6 +27,7 @@ from innerloop.agents._posterior import ContextEncoder, EncoderName, make_encode
 from innerloop.algorithms._soft import OffPolicy, Played, SoftNets, SoftObjective, Views, after_warmup, follow
 from innerloop.envs.wrappers import encode
 from innerloop.losses import gaussian_kl
+from innerloop.nn import CoreOptions
 
 
 class Step(NamedTuple):
@@ -219,6 +220,8 @@ class PEARL:
     """A product of one Gaussian for each transition, or a recurrent net that reads them in order."""
     encoder_widths: tuple[int, ...] = (64, 64)
     """Its hidden layers (recurrent: the last one is the memory)."""
+    core_options: CoreOptions = field(default_factory=CoreOptions)
+    """What a recurrent encoder has beside its width."""
     next_obs: bool = False
     """Show the product encoder where a step led, too: for tasks that differ in dynamics."""
     kl_coef: float = 0.1
@@ -262,7 +265,13 @@ class PEARL:
 
         def make(*, key: Key) -> Any:
             return make_encoder(
-                self.encoder, spec, self.latent_size, key=key, widths=self.encoder_widths, next_obs=self.next_obs
+                self.encoder,
+                spec,
+                self.latent_size,
+                key=key,
+                widths=self.encoder_widths,
+                core_options=self.core_options,
+                next_obs=self.next_obs,
             )
 
         return PEARLLearner(

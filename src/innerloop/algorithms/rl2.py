@@ -16,7 +16,7 @@ from innerloop.algorithms._critic import TaskCritic, TaskPredictor
 from innerloop.algorithms._on_policy import OnPolicy
 from innerloop.algorithms.ppo import PPO
 from innerloop.envs.wrappers import flatten_task
-from innerloop.nn import CoreName
+from innerloop.nn import CoreName, CoreOptions
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class RL2:
     """Kind of memory."""
     hidden_size: int = 64
     """Width of the memory."""
+    core_options: CoreOptions = field(default_factory=CoreOptions)
+    """What the memory has beside its width."""
     encoder_widths: tuple[int, ...] = ()
     """Hidden layers between observation and memory."""
     input_widths: tuple[int, ...] = ()
@@ -63,6 +65,7 @@ class RL2:
             benchmark.env.spec,
             core=self.core,
             hidden_size=self.hidden_size,
+            core_options=self.core_options,
             encoder_widths=self.encoder_widths,
             input_widths=self.input_widths,
             head_widths=self.head_widths,

@@ -26,6 +26,7 @@ from innerloop.agents._summary import History, Present, Summary
 from innerloop.algorithms._sequences import as_sequences, cut
 from innerloop.algorithms._soft import OffPolicy, Played, SoftNets, SoftObjective, Views, after_warmup, follow
 from innerloop.losses import weights
+from innerloop.nn import CoreName, CoreOptions
 
 
 class Params(NamedTuple):
@@ -205,10 +206,12 @@ def seen(key: Key, summary: Summary, window: Window) -> tuple[Array, Array]:
 class SoftActorCritic:
     """Off-policy actor-critic with entropy bonus, without memory or with a recurrent one."""
 
-    memory: Literal["none", "gru", "lstm", "rnn"] = "none"
+    memory: Literal["none"] | CoreName = "none"
     """What the policy remembers: nothing, or a trial. With a memory the trial is the MDP (off-policy RL²)."""
     hidden_size: int = 64
     """Width of the memory."""
+    core_options: CoreOptions = field(default_factory=CoreOptions)
+    """What the memory has beside its width."""
     training: OffPolicy = field(default_factory=OffPolicy)
     """Budget and optimisation."""
 
@@ -221,7 +224,9 @@ class SoftActorCritic:
         spec, training = benchmark.env.spec, self.training
         core = None if self.memory == "none" else self.memory
         return SAC(
-            partial(History, spec, core=core, hidden_size=self.hidden_size) if core else partial(Present, spec),
+            partial(History, spec, core=core, hidden_size=self.hidden_size, core_options=self.core_options)
+            if core
+            else partial(Present, spec),
             training.objective(spec.action),
             training.optimizer(),
             spec,

@@ -28,7 +28,7 @@ from innerloop.algorithms._inference import Inference, PriorName, RewardDecoder,
 from innerloop.algorithms._on_policy import OnPolicy
 from innerloop.algorithms._sequences import as_sequences
 from innerloop.algorithms.ppo import PPO, OnPolicyState
-from innerloop.nn import CoreName
+from innerloop.nn import CoreName, CoreOptions
 
 
 class VariBADState(NamedTuple):
@@ -137,6 +137,8 @@ class BeliefSettings:
     """Kind of memory of the inference net."""
     hidden_size: int = 64
     """Its width."""
+    core_options: CoreOptions = field(default_factory=CoreOptions)
+    """What it has beside its width."""
     input_widths: tuple[int, ...] = (32,)
     """Hidden layers on what it is fed."""
     policy_widths: tuple[int, ...] = (64,)
@@ -197,6 +199,7 @@ class BeliefSettings:
             latent_size=self.latent_size,
             core=self.core,
             hidden_size=self.hidden_size,
+            core_options=self.core_options,
             input_widths=self.input_widths,
             policy_widths=self.policy_widths,
             belief_input=self.belief_input,

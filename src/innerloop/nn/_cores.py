@@ -1,133 +1,68 @@
-"""Recurrent cores: one step of a memory. Kernels are initialised gate by gate."""
+"""Cores by name."""
 
-import abc
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from innerloop._types import Key
-from innerloop.nn._layers import orthogonal
+from innerloop.nn._attention import AttentionBlock, snail_blocks
+from innerloop.nn._cells import GRU, LSTM, RNN, Hebbian
+from innerloop.nn._core import Blocks, Core, Stack
+from innerloop.nn._state_space import DiagonalBlock, SelectiveBlock
 
-CoreName = Literal["gru", "lstm", "rnn"]
-
-
-def sigmoid(x: Array) -> Array:
-    """The logistic function through tanh, which XLA vectorises better on CPU."""
-    return 0.5 * jnp.tanh(0.5 * x) + 0.5
-
-
-def gate_kernels(key: Key, num_in: int, size: int, num_gates: int) -> Float[Array, "num_in gates_times_size"]:
-    """One orthogonal block for each gate: one wide orthogonal matrix would shrink each gate's share of it."""
-    return jnp.concatenate([orthogonal(k, num_in, size) for k in jax.random.split(key, num_gates)], axis=1)
-
-
-class Core(eqx.Module):
-    """A recurrent memory: `initial()` state, and `step(state, x) -> (state, output)` on one vector."""
-
-    size: eqx.AbstractVar[int]
-
-    @abc.abstractmethod
-    def initial(self) -> Any:
-        """The state at the start of a trial: zeros."""
-
-    @abc.abstractmethod
-    def step(self, state: Any, x: Float[Array, " num_in"]) -> tuple[Any, Float[Array, " size"]]:
-        """One step."""
+CoreName = Literal["gru", "lstm", "rnn", "hebbian", "ssm", "mamba", "transformer", "snail"]
+CELLS: dict[str, type[GRU] | type[LSTM] | type[RNN] | type[Hebbian]] = {
+    "gru": GRU,
+    "lstm": LSTM,
+    "rnn": RNN,
+    "hebbian": Hebbian,
+}
+NAMES = (*CELLS, "ssm", "mamba", "transformer", "snail")
 
 
-class GRU(Core):
-    """r, z = σ(x W + h U + b); n = tanh(x W_n + b_n + r (h U_n)); h' = z h + (1 - z) n (Cho et al. 2014)."""
+@dataclass(frozen=True)
+class CoreOptions:
+    """What a memory core has beside its width."""
 
-    inputs: Float[Array, "num_in gates"]
-    recurrent: Float[Array, "size gates"]
-    bias: Float[Array, " gates"]
-    size: int = eqx.field(static=True)
-
-    def __init__(self, key: Key, num_in: int, size: int):
-        inputs_key, recurrent_key = jax.random.split(key)
-        self.inputs = gate_kernels(inputs_key, num_in, size, 3)
-        self.recurrent = gate_kernels(recurrent_key, size, size, 3)
-        self.bias = jnp.zeros((3 * size,))
-        self.size = size
-
-    def initial(self) -> Float[Array, " size"]:
-        return jnp.zeros((self.size,))
-
-    def step(self, state: Float[Array, " size"], x: Float[Array, " num_in"]) -> tuple[Any, Float[Array, " size"]]:
-        from_input, from_state = x @ self.inputs + self.bias, state @ self.recurrent
-        split = 2 * self.size
-        reset, update = jnp.split(sigmoid(from_input[:split] + from_state[:split]), 2)
-        new = jnp.tanh(from_input[split:] + reset * from_state[split:])
-        state = new + update * (state - new)
-        return state, state
+    num_layers: int | None = None
+    """Cells or blocks on top of each other; none: one cell, or two blocks."""
+    num_heads: int = 4
+    """Heads of attention (`transformer`)."""
+    context: int = 64
+    """Steps that `transformer` and `snail` look back; what is older is forgotten."""
+    state_size: int = 16
+    """States of each channel of `mamba`."""
+    parallel_scan: bool = True
+    """Compute sequences of `ssm` and `mamba` by a parallel scan, not by a loop."""
 
 
-class LSTMState(NamedTuple):
-    """Output and cell."""
-
-    output: Float[Array, " size"]
-    cell: Float[Array, " size"]
-
-
-class LSTM(Core):
-    """Hochreiter & Schmidhuber 1997 with a forget gate whose bias starts at 1 (Jozefowicz et al. 2015)."""
-
-    inputs: Float[Array, "num_in gates"]
-    recurrent: Float[Array, "size gates"]
-    bias: Float[Array, " gates"]
-    size: int = eqx.field(static=True)
-
-    def __init__(self, key: Key, num_in: int, size: int):
-        inputs_key, recurrent_key = jax.random.split(key)
-        self.inputs = gate_kernels(inputs_key, num_in, size, 4)
-        self.recurrent = gate_kernels(recurrent_key, size, size, 4)
-        self.bias = jnp.zeros((4 * size,)).at[size : 2 * size].set(1.0)
-        self.size = size
-
-    def initial(self) -> LSTMState:
-        return LSTMState(jnp.zeros((self.size,)), jnp.zeros((self.size,)))
-
-    def step(self, state: LSTMState, x: Float[Array, " num_in"]) -> tuple[LSTMState, Float[Array, " size"]]:
-        gates = x @ self.inputs + state.output @ self.recurrent + self.bias
-        write, keep, read = jnp.split(sigmoid(gates[: 3 * self.size]), 3)
-        cell = keep * state.cell + write * jnp.tanh(gates[3 * self.size :])
-        output = read * jnp.tanh(cell)
-        return LSTMState(output, cell), output
-
-
-class RNN(Core):
-    """h' = tanh(x W + h U + b) (Elman 1990)."""
-
-    inputs: Float[Array, "num_in size"]
-    recurrent: Float[Array, "size size"]
-    bias: Float[Array, " size"]
-    size: int = eqx.field(static=True)
-
-    def __init__(self, key: Key, num_in: int, size: int):
-        inputs_key, recurrent_key = jax.random.split(key)
-        self.inputs = orthogonal(inputs_key, num_in, size)
-        self.recurrent = orthogonal(recurrent_key, size, size)
-        self.bias = jnp.zeros((size,))
-        self.size = size
-
-    def initial(self) -> Float[Array, " size"]:
-        return jnp.zeros((self.size,))
-
-    def step(self, state: Float[Array, " size"], x: Float[Array, " num_in"]) -> tuple[Any, Float[Array, " size"]]:
-        state = jnp.tanh(x @ self.inputs + state @ self.recurrent + self.bias)
-        return state, state
-
-
-CORES: dict[str, type[GRU] | type[LSTM] | type[RNN]] = {"gru": GRU, "lstm": LSTM, "rnn": RNN}
-
-
-def make_core(name: CoreName, key: Key, num_in: int, size: int) -> Core:
+def make_core(name: CoreName, key: Key, num_in: int, size: int, options: CoreOptions | None = None) -> Core:
     """A core by name."""
-    if name not in CORES:
-        raise ValueError(f"core={name!r}: choose one of {', '.join(CORES)}.")
+    options = options or CoreOptions()
+    if name not in NAMES:
+        raise ValueError(f"core={name!r}: choose one of {', '.join(NAMES)}.")
     if size < 1:
         raise ValueError(f"hidden_size={size}: must be at least 1.")
-    return CORES[name](key, num_in, size)
+    num_layers = options.num_layers if options.num_layers is not None else 1 if name in CELLS else 2
+    if num_layers < 1:
+        raise ValueError(f"num_layers={num_layers}: must be at least 1.")
+    if name in CELLS:
+        cell = CELLS[name]
+        if num_layers == 1:
+            return cell(key, num_in, size)
+        sizes = (num_in, *(size,) * (num_layers - 1))
+        keys = jax.random.split(key, num_layers)
+        return Stack(tuple(cell(key, width, size) for key, width in zip(keys, sizes, strict=True)))
+    enter_key, blocks_key = jax.random.split(key)
+    if name == "snail":
+        blocks, num_out = snail_blocks(blocks_key, size, options.context, num_layers)
+        return Blocks(enter_key, num_in, blocks, size, num_out)
+    keys = jax.random.split(blocks_key, num_layers)
+    if name == "transformer":
+        blocks = tuple(AttentionBlock(key, size, options.num_heads, options.context) for key in keys)
+    elif name == "ssm":
+        blocks = tuple(DiagonalBlock(key, size, size, options.parallel_scan) for key in keys)
+    else:
+        blocks = tuple(SelectiveBlock(key, size, options.state_size, options.parallel_scan) for key in keys)
+    return Blocks(enter_key, num_in, blocks, size)

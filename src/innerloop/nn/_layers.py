@@ -76,6 +76,21 @@ class MLP(eqx.Module):
         return x
 
 
+class LayerNorm(eqx.Module):
+    """Zero mean and unit variance over the features, then a scale and a shift of each (Ba et al. 2016)."""
+
+    scale: Float[Array, " size"]
+    bias: Float[Array, " size"]
+
+    def __init__(self, size: int):
+        self.scale = jnp.ones((size,))
+        self.bias = jnp.zeros((size,))
+
+    def __call__(self, x: Float[Array, " size"]) -> Float[Array, " size"]:
+        centred = x - x.mean()
+        return self.scale * centred * jax.lax.rsqrt(jnp.square(centred).mean() + 1e-6) + self.bias
+
+
 class Product(eqx.Module):
     """(x A + a) ∘ (y B + b): multiplicative interactions of two vectors (Jayakumar et al. 2020, section 3).
 
