@@ -22,26 +22,33 @@ def gate_kernels(key: Key, num_in: int, size: int, num_gates: int) -> Float[Arra
     return jnp.concatenate([orthogonal(k, num_in, size) for k in jax.random.split(key, num_gates)], axis=1)
 
 
-class GRU(Cell):
-    """r, z = σ(x W + h U + b); n = tanh(x W_n + b_n + r (h U_n)); h' = z h + (1 - z) n (Cho et al. 2014)."""
+class Gated(Cell):
+    """Kernels from input and state to some gates of `size` each, and a bias."""
 
     inputs: Float[Array, "num_in gates"]
     recurrent: Float[Array, "size gates"]
     bias: Float[Array, " gates"]
     size: int = eqx.field(static=True)
 
-    def __init__(self, key: Key, num_in: int, size: int):
+    def __init__(self, key: Key, num_in: int, size: int, num_gates: int):
         inputs_key, recurrent_key = jax.random.split(key)
-        self.inputs = gate_kernels(inputs_key, num_in, size, 3)
-        self.recurrent = gate_kernels(recurrent_key, size, size, 3)
-        self.bias = jnp.zeros((3 * size,))
+        self.inputs = gate_kernels(inputs_key, num_in, size, num_gates)
+        self.recurrent = gate_kernels(recurrent_key, size, size, num_gates)
+        self.bias = jnp.zeros((num_gates * size,))
         self.size = size
 
-    def initial(self) -> Float[Array, " size"]:
+    def initial(self) -> Any:
         return jnp.zeros((self.size,))
 
     def project(self, x: Float[Array, " num_in"]) -> Float[Array, " gates"]:
         return x @ self.inputs + self.bias
+
+
+class GRU(Gated):
+    """r, z = σ(x W + h U + b); n = tanh(x W_n + b_n + r (h U_n)); h' = z h + (1 - z) n (Cho et al. 2014)."""
+
+    def __init__(self, key: Key, num_in: int, size: int):
+        super().__init__(key, num_in, size, num_gates=3)
 
     def advance(self, state: Float[Array, " size"], projected: Float[Array, " gates"]) -> tuple[Any, Array]:
         from_state = state @ self.recurrent
@@ -59,26 +66,15 @@ class LSTMState(NamedTuple):
     cell: Float[Array, " size"]
 
 
-class LSTM(Cell):
+class LSTM(Gated):
     """Hochreiter & Schmidhuber 1997 with a forget gate whose bias starts at 1 (Jozefowicz et al. 2015)."""
 
-    inputs: Float[Array, "num_in gates"]
-    recurrent: Float[Array, "size gates"]
-    bias: Float[Array, " gates"]
-    size: int = eqx.field(static=True)
-
     def __init__(self, key: Key, num_in: int, size: int):
-        inputs_key, recurrent_key = jax.random.split(key)
-        self.inputs = gate_kernels(inputs_key, num_in, size, 4)
-        self.recurrent = gate_kernels(recurrent_key, size, size, 4)
-        self.bias = jnp.zeros((4 * size,)).at[size : 2 * size].set(1.0)
-        self.size = size
+        super().__init__(key, num_in, size, num_gates=4)
+        self.bias = self.bias.at[size : 2 * size].set(1.0)
 
     def initial(self) -> LSTMState:
         return LSTMState(jnp.zeros((self.size,)), jnp.zeros((self.size,)))
-
-    def project(self, x: Float[Array, " num_in"]) -> Float[Array, " gates"]:
-        return x @ self.inputs + self.bias
 
     def advance(self, state: LSTMState, projected: Float[Array, " gates"]) -> tuple[LSTMState, Array]:
         gates = projected + state.output @ self.recurrent
@@ -88,26 +84,11 @@ class LSTM(Cell):
         return LSTMState(output, cell), output
 
 
-class RNN(Cell):
+class RNN(Gated):
     """h' = tanh(x W + h U + b) (Elman 1990)."""
 
-    inputs: Float[Array, "num_in size"]
-    recurrent: Float[Array, "size size"]
-    bias: Float[Array, " size"]
-    size: int = eqx.field(static=True)
-
     def __init__(self, key: Key, num_in: int, size: int):
-        inputs_key, recurrent_key = jax.random.split(key)
-        self.inputs = orthogonal(inputs_key, num_in, size)
-        self.recurrent = orthogonal(recurrent_key, size, size)
-        self.bias = jnp.zeros((size,))
-        self.size = size
-
-    def initial(self) -> Float[Array, " size"]:
-        return jnp.zeros((self.size,))
-
-    def project(self, x: Float[Array, " num_in"]) -> Float[Array, " size"]:
-        return x @ self.inputs + self.bias
+        super().__init__(key, num_in, size, num_gates=1)
 
     def advance(self, state: Float[Array, " size"], projected: Float[Array, " size"]) -> tuple[Any, Array]:
         state = jnp.tanh(projected + state @ self.recurrent)
@@ -121,36 +102,26 @@ class HebbianState(NamedTuple):
     trace: Float[Array, "size size"]
 
 
-class Hebbian(Cell):
+class Hebbian(Gated):
     """h' = tanh(x W + h (U + α ∘ T) + b); T' = T + m (h ⊗ h' - T): weights that change while acting.
 
     Differentiable plasticity (Miconi et al. 2018, equations 1 and 2). The rate m = σ(h' v + c) is said by the net itself at
     every step, after Miconi et al. 2019.
     """
 
-    inputs: Float[Array, "num_in size"]
-    recurrent: Float[Array, "size size"]
     plasticity: Float[Array, "size size"]
-    bias: Float[Array, " size"]
     rate: Float[Array, " size"]
     rate_bias: Float[Array, ""]
-    size: int = eqx.field(static=True)
 
     def __init__(self, key: Key, num_in: int, size: int):
-        inputs_key, recurrent_key, plasticity_key = jax.random.split(key, 3)
-        self.inputs = orthogonal(inputs_key, num_in, size)
-        self.recurrent = orthogonal(recurrent_key, size, size)
+        gates_key, plasticity_key = jax.random.split(key)
+        super().__init__(gates_key, num_in, size, num_gates=1)
         self.plasticity = 0.01 * jax.random.normal(plasticity_key, (size, size))
-        self.bias = jnp.zeros((size,))
         self.rate = jnp.zeros((size,))
         self.rate_bias = jnp.asarray(-2.0)
-        self.size = size
 
     def initial(self) -> HebbianState:
         return HebbianState(jnp.zeros((self.size,)), jnp.zeros((self.size, self.size)))
-
-    def project(self, x: Float[Array, " num_in"]) -> Float[Array, " size"]:
-        return x @ self.inputs + self.bias
 
     def advance(self, state: HebbianState, projected: Float[Array, " size"]) -> tuple[HebbianState, Array]:
         output = jnp.tanh(projected + state.output @ (self.recurrent + self.plasticity * state.trace))
