@@ -120,8 +120,17 @@ SEES_PIXELS = (
     "feedforward",
     "gradient",
 )
-PAIRS = [(agent, spec) for agent in AGENTS for spec in SPECS if spec != "pixels" or agent in SEES_PIXELS]
-"""Who is tested on what: variants of an agent share its encoder."""
+CORES = (
+    *("recurrent-rnn", "recurrent-hebbian", "recurrent-stack", "recurrent-ssm", "recurrent-mamba"),
+    *("recurrent-transformer", "recurrent-snail", "belief-transformer"),
+)
+PAIRS = [
+    (agent, spec)
+    for agent in AGENTS
+    for spec in SPECS
+    if (spec != "pixels" or agent in SEES_PIXELS) and (spec == "discrete" or agent not in CORES)
+]
+"""Who is tested on what: variants of an agent share its encoder, and agents with another core all but that."""
 
 
 def probe_row(name: str) -> Benchmark:
