@@ -43,7 +43,7 @@ def test_every_recipe_has_an_id_of_its_own_and_names_what_there_is() -> None:
         (["train", "rl2", "two-arms"], "unknown benchmark 'two-arms'; did you mean two-arm"),
         (["train", "rl2", "two-arm", "--hiden-size", "3"], "unknown option '--hiden-size'; did you mean --hidden-size"),
         (["train", "rl2", "two-arm", "--hidden-size", "x"], "--hidden-size: invalid literal"),
-        (["train", "rl2", "two-arm", "--core", "gruu"], "Expected one of ('gru', 'lstm', 'rnn')"),
+        (["train", "rl2", "two-arm", "--core", "gruu"], "'gru', 'lstm', 'rnn', 'hebbian'"),
         (["train", "rl2", "two-arm", "three"], "three"),
         (["train", "rl2", "two-arm", "--num-updates", "0"], "num_updates=0: must be at least 1."),
         (["train", "rl2", "two-arm", "--seed", "-1"], "seed=-1"),
