@@ -110,7 +110,7 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
 }
 
 
-SEES_PIXELS = (
+ON_ALL_SPECS = (
     "recurrent-gru",
     "recurrent-joint",
     "belief",
@@ -120,17 +120,8 @@ SEES_PIXELS = (
     "feedforward",
     "gradient",
 )
-CORES = (
-    *("recurrent-rnn", "recurrent-hebbian", "recurrent-stack", "recurrent-ssm", "recurrent-mamba"),
-    *("recurrent-transformer", "recurrent-snail", "belief-transformer"),
-)
-PAIRS = [
-    (agent, spec)
-    for agent in AGENTS
-    for spec in SPECS
-    if (spec != "pixels" or agent in SEES_PIXELS) and (spec == "discrete" or agent not in CORES)
-]
-"""Who is tested on what: variants of an agent share its encoder, and agents with another core all but that."""
+PAIRS = [(agent, spec) for agent in AGENTS for spec in SPECS if spec == "discrete" or agent in ON_ALL_SPECS]
+"""Who is tested on what: variants of an agent share its encoder and its kind of action."""
 
 
 def probe_row(name: str) -> Benchmark:
@@ -258,10 +249,11 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "epopt": lambda: method(EPOpt(epsilon=0.5, widths=(8,)), training=replace(SMALL, across_episodes=False)),
     "oracle": lambda: method(Oracle(widths=(8,))),
 }
-SPREAD = ("ppo-trials", "ppo-stream", "e-maml", "maml-chunks", "reptile", "sac-recurrent", "pearl", "hyperx")
-"""Rows that are spread over two devices in the everyday tests, one for each way that an update takes a mean over tasks."""
+SPREAD = ("ppo-trials", "ppo-stream", "maml-chunks", "reptile", "pearl")
+"""Rows that are spread over two devices in the everyday tests, one for each collector and family."""
 VARIANTS = (
-    *("ppo-predictor", "ppo-value-clip", "ppo-stream-cut", "fomaml", "meta-sgd", "fine-tuning"),
-    *("varibad-all", "pearl-recurrent"),
+    *("ppo-critic", "ppo-predictor", "ppo-bptt", "ppo-cut", "ppo-value-clip", "ppo-stream-cut", "oracle"),
+    *("maml-vpg", "maml-ppo", "maml-trpo", "fomaml", "anil", "maesn", "meta-sgd", "e-maml", "promp"),
+    *("meta-policy-search", "fine-tuning", "hyperx", "varibad-all", "sac", "pearl-finite", "pearl-recurrent"),
 )
-"""Rows that differ from another one by an option: tested when there is more time."""
+"""Rows that differ from another one by an option or a part that has tests of its own: tested when there is more time."""

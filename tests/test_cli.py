@@ -165,6 +165,7 @@ def test_reproduce_stores_repeats_nothing_and_compares(
     assert "other settings" in run(capsys, "reproduce", "tiny", "--quiet")[2]
 
 
+@pytest.mark.slow
 def test_reproduce_stores_contrasts_of_methods_that_learn_to_adapt(
     capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,5 @@
 """What every agent and every learner must do, over the table in `table.py`."""
 
-from collections.abc import Collection
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from innerloop._env import EnvSpec, advance, restart
 from innerloop._rollout import where
 from innerloop._train import init, run_updates
 from innerloop._types import Transition
+from marks import rarely
 from table import AGENTS, KEY, LEARNERS, PAIRS, SPECS, SPREAD, VARIANTS
 
 
@@ -144,11 +144,6 @@ def compiled(learner: Any, collector: Any) -> Any:
     return jax.jit(lambda start, n: run_updates(learner, collector, KEY, start, n, 4))
 
 
-def rows(everyday: Collection[str]) -> list[Any]:
-    """All rows; but for some, tests are marked slow."""
-    return [x if x in everyday else pytest.param(x, marks=pytest.mark.slow) for x in LEARNERS]
-
-
 @pytest.fixture(scope="module")
 def row(request: pytest.FixtureRequest) -> Row:
     """Both tests of a row come one after the other and share what was compiled."""
@@ -156,7 +151,7 @@ def row(request: pytest.FixtureRequest) -> Row:
     return Row(request.param, learner, collector, init(KEY, learner, collector), compiled(learner, collector))
 
 
-@pytest.mark.parametrize("row", rows([x for x in LEARNERS if x not in VARIANTS]), indirect=True)
+@pytest.mark.parametrize("row", rarely(LEARNERS, *(LEARNERS.keys() - VARIANTS)), indirect=True)
 def test_update_is_pure_finite_and_keeps_its_structure(row: Row) -> None:
     start, run = row.start, row.run
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(start))
@@ -194,7 +189,7 @@ def two_devices() -> Any:
     return jax.make_mesh((2,), ("task",), axis_types=(AxisType.Auto,))
 
 
-@pytest.mark.parametrize("row", rows(SPREAD), indirect=True)
+@pytest.mark.parametrize("row", rarely(LEARNERS, *SPREAD), indirect=True)
 def test_update_on_two_devices_equals_one(row: Row) -> None:
     name, learner, collector, start, run = row
     if name == "maml-trpo":
@@ -206,6 +201,7 @@ def test_update_on_two_devices_equals_one(row: Row) -> None:
     assert_close(alone.state.params, together.state.params, 2e-4)
 
 
+@pytest.mark.slow
 def test_trust_region_on_two_devices_equals_one(request: pytest.FixtureRequest) -> None:
     learner, collector = LEARNERS["maml-trpo"]()
     start = init(KEY, learner, collector)

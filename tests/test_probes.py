@@ -16,6 +16,7 @@ from innerloop.agents import FeedForward, Recurrent
 from innerloop.algorithms.a2c import a2c
 from innerloop.algorithms.ppo import PPO
 from innerloop.envs.probes import PROBES, Probe, ending_value
+from marks import rarely
 
 KEY = jax.random.key(3)
 ADAM = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-2))
@@ -34,18 +35,22 @@ def rl2(probe: Probe, **options: Any) -> PPO:
     return PPO(partial(Recurrent, probe.env.spec, hidden_size=16, **options), ADAM, num_minibatches=2, gae_lambda=0.9)
 
 
-@pytest.mark.parametrize("name", ["two-arms", "late-cue", "flipping-goal", "late-reward", "hidden-point"])
+NEED_MEMORY = ("two-arms", "late-cue", "flipping-goal", "late-reward", "hidden-point")
+
+
+@pytest.mark.parametrize("name", rarely(NEED_MEMORY, "late-cue"))
 def test_rl2_solves_what_needs_memory_across_episodes(name: str) -> None:
     probe = PROBES[name]
     assert solve(probe, rl2(probe), 80) > probe.threshold
 
 
-@pytest.mark.parametrize("core", ["lstm", "rnn"])
+@pytest.mark.parametrize("core", rarely(("lstm", "rnn"), "lstm"))
 def test_every_core_solves_a_probe(core: str) -> None:
     probe = PROBES["late-reward"]
     assert solve(probe, rl2(probe, core=core), 80) > probe.threshold
 
 
+@pytest.mark.slow
 def test_a2c_solves_a_probe() -> None:
     probe = PROBES["two-arms"]
     learner = a2c(partial(Recurrent, probe.env.spec, hidden_size=16), ADAM, gae_lambda=0.9)
@@ -59,7 +64,10 @@ def test_memoryless_solves_what_it_sees_and_nothing_else() -> None:
         assert (solve(probe, learner, 40) > probe.threshold) == solved
 
 
-@pytest.mark.parametrize("crippled", [{"feed_reward": False}, {"reset_at_episodes": True}])
+CRIPPLED: tuple[dict[str, bool], ...] = ({"reset_at_episodes": True}, {"feed_reward": False})
+
+
+@pytest.mark.parametrize("crippled", rarely(CRIPPLED, CRIPPLED[0]))
 def test_without_reward_or_memory_bandits_stay_at_chance(crippled: dict[str, bool]) -> None:
     probe = PROBES["two-arms"]
     chance = probe.num_episodes / 2

@@ -42,6 +42,7 @@ def test_the_policy_is_that_of_the_run(first: Path) -> None:
         np.testing.assert_array_equal(started[path], old[path])
 
 
+@pytest.mark.slow
 def test_a_run_needs_the_one_it_started_from_no_more_once_it_has_begun(first: Path, tmp_path: Path) -> None:
     config = configure("maml", "eleven-arm", settings=maml(first, 4), num_test_tasks=4, checkpoint_every=1, log_every=1)
     whole, halted = tmp_path / "whole", tmp_path / "halted"

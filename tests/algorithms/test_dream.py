@@ -118,6 +118,7 @@ def test_the_bottleneck_is_the_divergence_and_pulls_the_mean_to_zero() -> None:
     np.testing.assert_allclose(pull, features, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_narrow_bottleneck_takes_tasks_out_of_the_code() -> None:
     spread, training = {}, replace(SMALL, num_epochs=30, learning_rate=1e-2, final_learning_rate=1e-2)
     for coef in (0.0, 100.0):

@@ -27,6 +27,7 @@ from innerloop.algorithms import (
 )
 from innerloop.benchmarks import benchmark
 from innerloop.envs.probes import PROBES
+from marks import rarely
 
 KEY = jax.random.key(0)
 ARMS = PROBES["two-arms"]
@@ -56,12 +57,7 @@ BANDIT_METHODS: dict[str, Any] = {
 }
 
 
-def rarely(names: dict[str, Any], *everyday: str) -> list[Any]:
-    """All names; but for some, tests are marked slow: they share their code with the others."""
-    return [name if name in everyday else pytest.param(name, marks=pytest.mark.slow) for name in names]
-
-
-@pytest.mark.parametrize("name", rarely(BANDIT_METHODS, "maml-vpg", "promp"))
+@pytest.mark.parametrize("name", rarely(BANDIT_METHODS, "promp"))
 def test_one_step_finds_the_better_arm(name: str) -> None:
     settings = BANDIT_METHODS[name]
     training = replace(settings.training, num_updates=40, num_tasks=64, learning_rate=2e-2)
@@ -87,7 +83,7 @@ SINE_METHODS: dict[str, tuple[Any, float, float]] = {
 """Settings, inner rate, and the error that must be undercut."""
 
 
-@pytest.mark.parametrize("name", rarely(SINE_METHODS, "maml", "cavia"))
+@pytest.mark.parametrize("name", rarely(SINE_METHODS, "maml"))
 def test_few_points_tell_the_sine(name: str) -> None:
     settings, rate, bound = SINE_METHODS[name]
     training = replace(

@@ -23,6 +23,7 @@ from innerloop.envs.point import PointGoal, PointTask
 from innerloop.envs.probes import PROBES, Probe
 from innerloop.recipes import recipe
 from innerloop.report._results import reaches_bar
+from marks import rarely
 
 KEY = jax.random.key(0)
 BOX = Box((2,), -2.0, 4.0)
@@ -190,7 +191,10 @@ def test_recipes_reach_known_returns(id: str) -> None:
     assert reaches_bar(float(evaluate(KEY, learner.agent(state), held_out).per_episode()[0]), row)
 
 
-@pytest.mark.parametrize(("name", "options"), [("two-arms", {"priority": 0.6}), ("late-cue", {"burn_in": 1})])
+WITH_MEMORY: tuple[Any, ...] = (("late-cue", {"burn_in": 1}), ("two-arms", {"priority": 0.6}))
+
+
+@pytest.mark.parametrize(("name", "options"), rarely(WITH_MEMORY, WITH_MEMORY[0]))
 def test_with_memory_it_solves_what_must_be_remembered(name: str, options: dict[str, Any]) -> None:
     probe = PROBES[name]
     make: partial[Summary] = partial(History, probe.env.spec, hidden_size=16)
