@@ -1,7 +1,7 @@
 """Small networks that Equinox lacks. Every leaf is an array; sizes and choices are static."""
 
 from innerloop.nn._cells import GRU, LSTM, RNN, Hebbian
-from innerloop.nn._core import Block, Blocks, Cell, Core, Past, Stack
+from innerloop.nn._core import Block, Cell, Core, Past, Stack
 from innerloop.nn._cores import CoreName, CoreOptions, make_core
 from innerloop.nn._heads import PolicyHead, act_extras, greedy_action
 from innerloop.nn._layers import CNN, MLP, Activation, Encoder, Init, LayerNorm, Linear, Product, orthogonal
@@ -14,7 +14,6 @@ __all__ = [
     "RNN",
     "Activation",
     "Block",
-    "Blocks",
     "Cell",
     "Core",
     "CoreName",

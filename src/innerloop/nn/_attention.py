@@ -1,7 +1,7 @@
 """Cores that look back at what they have kept: a gated transformer, and SNAIL."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,19 +10,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from innerloop._types import Key
 from innerloop.nn._cells import sigmoid
-from innerloop.nn._core import Block, Past
+from innerloop.nn._core import Block, Kept, Window
 from innerloop.nn._layers import LayerNorm, Linear
-
-
-class Kept(NamedTuple):
-    """The newest rows that a block looks back at, the newest last, and how many of them count."""
-
-    rows: Float[Array, "slots width"]
-    num_rows: Int[Array, ""]
-
-
-def _empty(slots: int, width: int) -> Kept:
-    return Kept(jnp.zeros((slots, width)), jnp.zeros((), jnp.int32))
 
 
 def rotated(x: Float[Array, "rows heads features"], rank: Int[Array, " rows"]) -> Float[Array, "rows heads features"]:
@@ -36,22 +25,27 @@ def rotated(x: Float[Array, "rows heads features"], rank: Int[Array, " rows"]) -
 
 
 def attend(
-    past: Past,
-    window: int,
+    window: Window,
     queries: Float[Array, "time heads features"],
     keys: Float[Array, "rows heads features"],
     values: Float[Array, "rows heads width"],
     own_keys: Float[Array, "time heads features"],
     own_values: Float[Array, "time heads width"],
 ) -> Float[Array, "time heads width"]:
-    """What each step finds among itself and the rows of the table that it sees."""
+    """What each step finds among itself and the rows of the window that it sees."""
     scale = queries.shape[-1] ** -0.5
-    seen = past.sees(keys.shape[0] - queries.shape[0], window)
-    scores = jnp.where(seen[None], jnp.einsum("thf,rhf->htr", queries, keys) * scale, -jnp.inf)
+    scores = jnp.where(window.seen()[None], jnp.einsum("thf,rhf->htr", queries, keys) * scale, -jnp.inf)
     own = jnp.einsum("thf,thf->ht", queries, own_keys)[..., None] * scale
     shares = jax.nn.softmax(jnp.concatenate([scores, own], axis=-1), axis=-1)
     found = jnp.einsum("htr,rhw->thw", shares[..., :-1], values)
     return found + shares[..., -1].T[..., None] * own_values
+
+
+def checked(context: int) -> int:
+    """How many steps a lookup keeps to see `context` with the present one."""
+    if context < 2:
+        raise ValueError(f"context={context}: must be at least 2.")
+    return context - 1
 
 
 class Gate(eqx.Module):
@@ -90,13 +84,12 @@ class AttentionBlock(Block):
     hidden: tuple[Linear, Linear]
     gates: tuple[Gate, Gate]
     num_heads: int = eqx.field(static=True)
-    context: int = eqx.field(static=True)
+    num_kept: int = eqx.field(static=True)
 
     def __init__(self, key: Key, size: int, num_heads: int, context: int):
         if size % (2 * num_heads):
             raise ValueError(f"num_heads={num_heads}: hidden_size={size} must be a multiple of twice as many.")
-        if context < 2:
-            raise ValueError(f"context={context}: must be at least 2.")
+        self.num_kept = checked(context)
         keys = jax.random.split(key, 6)
         self.norms = LayerNorm(size), LayerNorm(size)
         self.project = Linear(keys[0], size, 3 * size)
@@ -104,38 +97,28 @@ class AttentionBlock(Block):
         self.hidden = Linear(keys[2], size, 2 * size, scale=2**0.5), Linear(keys[3], 2 * size, size)
         self.gates = Gate(keys[4], size), Gate(keys[5], size)
         self.num_heads = num_heads
-        self.context = context
 
     def initial(self) -> Kept:
-        return _empty(self.context - 1, 2 * self.mix.bias.shape[0])
+        return Kept.nothing(self.num_kept, 2 * self.mix.bias.shape[0])
 
     def sequence(
         self, state: Kept, xs: Float[Array, "time size"], first: Bool[Array, " time"], valid: Bool[Array, " time"]
     ) -> tuple[Kept, Float[Array, "time size"]]:
-        slots, size = self.context - 1, xs.shape[1]
-        past = Past.of(state.num_rows, first, valid)
-        queries, own = jnp.split(jax.vmap(self.project)(jax.vmap(self.norms[0])(xs)), [size], axis=-1)
-        table = past.table(state.rows, own)
+        queries, own = jnp.split(jax.vmap(self.project)(jax.vmap(self.norms[0])(xs)), [xs.shape[1]], axis=-1)
+        window = state.extended(own, first, valid)
 
         def heads(x: Float[Array, "rows width"]) -> Float[Array, "rows heads features"]:
             return x.reshape(x.shape[0], self.num_heads, -1)
 
-        rank = jnp.arange(-slots, xs.shape[0], dtype=jnp.int32)
-        keys, values = (heads(x) for x in jnp.split(table, 2, axis=-1))
+        keys, values = (heads(x) for x in jnp.split(window.table, 2, axis=-1))
         own_keys, own_values = (heads(x) for x in jnp.split(own, 2, axis=-1))
-        found = attend(
-            past,
-            slots,
-            rotated(heads(queries), past.rank),
-            rotated(keys, rank),
-            values,
-            rotated(own_keys, past.rank),
-            own_values,
-        )
+        rank = window.past.rank
+        queries, own_keys = rotated(heads(queries), rank), rotated(own_keys, rank)
+        found = attend(window, queries, rotated(keys, window.rank), values, own_keys, own_values)
         xs = jax.vmap(self.gates[0])(xs, jax.nn.relu(jax.vmap(self.mix)(found.reshape(xs.shape))))
         inner = jax.nn.relu(jax.vmap(self.hidden[0])(jax.vmap(self.norms[1])(xs)))
         xs = jax.vmap(self.gates[1])(xs, jax.nn.relu(jax.vmap(self.hidden[1])(inner)))
-        return Kept(past.keep(table), past.num_kept(slots)), xs
+        return window.kept(), xs
 
 
 class ConvolutionBlock(Block):
@@ -153,18 +136,17 @@ class ConvolutionBlock(Block):
         self.size = num_in + num_layers * num_filters
 
     def initial(self) -> tuple[Kept, ...]:
-        return tuple(_empty(2**i, layer.weight.shape[0] // 2) for i, layer in enumerate(self.layers))
+        return tuple(Kept.nothing(2**i, layer.weight.shape[0] // 2) for i, layer in enumerate(self.layers))
 
     def sequence(
         self, state: Any, xs: Float[Array, "time size"], first: Bool[Array, " time"], valid: Bool[Array, " time"]
     ) -> tuple[Any, Float[Array, "time size_out"]]:
         kept = []
         for i, (layer, one) in enumerate(zip(self.layers, state, strict=True)):
-            past = Past.of(one.num_rows, first, valid)
-            table = past.table(one.rows, xs)
-            fed = jnp.concatenate([past.lagged(table, 2**i), xs], axis=-1)
+            window = one.extended(xs, first, valid)
+            fed = jnp.concatenate([window.lagged(2**i), xs], axis=-1)
             value, gate = jnp.split(jax.vmap(layer)(fed), 2, axis=-1)
-            kept.append(Kept(past.keep(table), past.num_kept(2**i)))
+            kept.append(window.kept())
             xs = jnp.concatenate([xs, jnp.tanh(value) * sigmoid(gate)], axis=-1)
         return tuple(kept), xs
 
@@ -176,30 +158,26 @@ class LookupBlock(Block):
     project: Linear
     num_keys: int = eqx.field(static=True)
     num_values: int = eqx.field(static=True)
-    context: int = eqx.field(static=True)
+    num_kept: int = eqx.field(static=True)
 
     def __init__(self, key: Key, num_in: int, num_keys: int, num_values: int, context: int):
-        if context < 2:
-            raise ValueError(f"context={context}: must be at least 2.")
+        self.num_kept = checked(context)
         self.project = Linear(key, num_in, 2 * num_keys + num_values)
         self.num_keys = num_keys
         self.num_values = num_values
-        self.context = context
 
     def initial(self) -> Kept:
-        return _empty(self.context - 1, self.num_keys + self.num_values)
+        return Kept.nothing(self.num_kept, self.num_keys + self.num_values)
 
     def sequence(
         self, state: Kept, xs: Float[Array, "time size"], first: Bool[Array, " time"], valid: Bool[Array, " time"]
     ) -> tuple[Kept, Float[Array, "time size_out"]]:
-        slots = self.context - 1
-        past = Past.of(state.num_rows, first, valid)
         queries, own = jnp.split(jax.vmap(self.project)(xs), [self.num_keys], axis=-1)
-        table = past.table(state.rows, own)
-        keys, values = (x[:, None] for x in jnp.split(table, [self.num_keys], axis=-1))
+        window = state.extended(own, first, valid)
+        keys, values = (x[:, None] for x in jnp.split(window.table, [self.num_keys], axis=-1))
         own_keys, own_values = (x[:, None] for x in jnp.split(own, [self.num_keys], axis=-1))
-        found = attend(past, slots, queries[:, None], keys, values, own_keys, own_values)[:, 0]
-        return Kept(past.keep(table), past.num_kept(slots)), jnp.concatenate([xs, found], axis=-1)
+        found = attend(window, queries[:, None], keys, values, own_keys, own_values)[:, 0]
+        return window.kept(), jnp.concatenate([xs, found], axis=-1)
 
 
 def snail_blocks(key: Key, size: int, context: int, num_layers: int) -> tuple[tuple[Block, ...], int]:

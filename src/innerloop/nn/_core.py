@@ -9,36 +9,42 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from innerloop._rollout import where
-from innerloop._types import Key
 from innerloop.nn._layers import Linear
 
 NEVER = -(2**30)
 """A rank before all others."""
 
 
-class Core(eqx.Module):
-    """A memory: `initial()` state, `step(state, x) -> (state, output)` on one vector, and `sequence` on many at once."""
-
-    size: eqx.AbstractVar[int]
+class Block(eqx.Module):
+    """A part of a core: from features, to as many or to others, remembering what it was given before."""
 
     @abc.abstractmethod
     def initial(self) -> Any:
         """The state at the start of a trial."""
 
-    def step(self, state: Any, x: Float[Array, " num_in"]) -> tuple[Any, Float[Array, " size"]]:
-        """One step."""
-        state, outputs = self.sequence(state, x[None], jnp.zeros((1,), bool), jnp.ones((1,), bool))
-        return state, outputs[0]
-
     @abc.abstractmethod
     def sequence(
         self, state: Any, xs: Float[Array, "time num_in"], first: Bool[Array, " time"], valid: Bool[Array, " time"]
-    ) -> tuple[Any, Float[Array, "time size"]]:
+    ) -> tuple[Any, Float[Array, "time num_out"]]:
         """The state after a sequence, and the output of every step.
 
         `first` puts the initial state in the place of the one before a step. A step that is not `valid` has an output,
         but leaves the state as it is.
         """
+
+
+class Core(Block):
+    """A memory: `initial()` state, `step(state, x) -> (state, output)` on one vector, and `sequence` on many at once.
+
+    Outputs have `size` features.
+    """
+
+    size: eqx.AbstractVar[int]
+
+    def step(self, state: Any, x: Float[Array, " num_in"]) -> tuple[Any, Float[Array, " size"]]:
+        """One step."""
+        state, outputs = self.sequence(state, x[None], jnp.zeros((1,), bool), jnp.ones((1,), bool))
+        return state, outputs[0]
 
 
 class Cell(Core):
@@ -70,33 +76,21 @@ class Cell(Core):
         return jax.lax.scan(step, state, (jax.vmap(self.project)(xs), first, valid))
 
 
-class Block(eqx.Module):
-    """A part of a core, from features to as many or more."""
+class Stack(Core):
+    """Blocks on top of each other: each is fed with the output of the one below.
 
-    @abc.abstractmethod
-    def initial(self) -> Any:
-        """The state at the start of a trial."""
+    `enter` maps the input to what the first one is fed, `leave` what the last one gives to `size` features.
+    """
 
-    @abc.abstractmethod
-    def sequence(
-        self, state: Any, xs: Float[Array, "time size"], first: Bool[Array, " time"], valid: Bool[Array, " time"]
-    ) -> tuple[Any, Float[Array, "time size_out"]]:
-        """The state after a sequence, and the output of every step, as of a core."""
-
-
-class Blocks(Core):
-    """A linear map into the first of several blocks, and one of what the last one gives, if it is not of `size`."""
-
-    enter: Linear
-    blocks: tuple[Block | Core, ...]
+    enter: Linear | None
+    blocks: tuple[Block, ...]
     leave: Linear | None
     size: int = eqx.field(static=True)
 
-    def __init__(self, key: Key, num_in: int, blocks: tuple[Block | Core, ...], size: int, num_out: int | None = None):
-        enter_key, leave_key = jax.random.split(key)
-        self.enter = Linear(enter_key, num_in, size)
+    def __init__(self, blocks: tuple[Block, ...], size: int, enter: Linear | None = None, leave: Linear | None = None):
+        self.enter = enter
         self.blocks = blocks
-        self.leave = None if num_out is None else Linear(leave_key, num_out, size)
+        self.leave = leave
         self.size = size
 
     def initial(self) -> tuple[Any, ...]:
@@ -105,34 +99,13 @@ class Blocks(Core):
     def sequence(
         self, state: Any, xs: Float[Array, "time num_in"], first: Bool[Array, " time"], valid: Bool[Array, " time"]
     ) -> tuple[Any, Float[Array, "time size"]]:
-        xs, states = jax.vmap(self.enter)(xs), []
+        states = []
+        if self.enter is not None:
+            xs = jax.vmap(self.enter)(xs)
         for block, one in zip(self.blocks, state, strict=True):
             after, xs = block.sequence(one, xs, first, valid)
             states.append(after)
         return tuple(states), xs if self.leave is None else jax.vmap(self.leave)(xs)
-
-
-class Stack(Core):
-    """Cores on top of each other: each is fed with the output of the one below."""
-
-    cores: tuple[Core, ...]
-    size: int = eqx.field(static=True)
-
-    def __init__(self, cores: tuple[Core, ...]):
-        self.cores = cores
-        self.size = cores[-1].size
-
-    def initial(self) -> tuple[Any, ...]:
-        return tuple(core.initial() for core in self.cores)
-
-    def sequence(
-        self, state: Any, xs: Float[Array, "time num_in"], first: Bool[Array, " time"], valid: Bool[Array, " time"]
-    ) -> tuple[Any, Float[Array, "time size"]]:
-        states = []
-        for core, one in zip(self.cores, state, strict=True):
-            after, xs = core.sequence(one, xs, first, valid)
-            states.append(after)
-        return tuple(states), xs
 
 
 class Past(NamedTuple):
@@ -181,28 +154,55 @@ class Past(NamedTuple):
 
         return jax.vmap(one)(index, rank >= floor, rank < 0)
 
-    def table(self, kept: Float[Array, "slots width"], new: Float[Array, "time width"]) -> Float[Array, "rows width"]:
-        """What was kept (the newest last), then what the valid steps add: the row of step i is `slots` + i."""
-        return jnp.concatenate([kept, new[self.order]])
 
-    def lagged(self, table: Float[Array, "rows width"], lag: int) -> Float[Array, "time width"]:
+class Kept(NamedTuple):
+    """The newest rows that a block looks back at, the newest last, and how many of them count."""
+
+    rows: Float[Array, "slots width"]
+    num_rows: Int[Array, ""]
+
+    @classmethod
+    def nothing(cls, slots: int, width: int) -> "Kept":
+        """Room for some rows."""
+        return cls(jnp.zeros((slots, width)), jnp.zeros((), jnp.int32))
+
+    def extended(
+        self, new: Float[Array, "time width"], first: Bool[Array, " time"], valid: Bool[Array, " time"]
+    ) -> "Window":
+        """These rows, and those of a sequence behind them."""
+        past = Past.of(self.num_rows, first, valid)
+        return Window(past, jnp.concatenate([self.rows, new[past.order]]))
+
+
+class Window(NamedTuple):
+    """The rows that the steps of a sequence look back at: `slots` that were kept, then one for each valid step."""
+
+    past: Past
+    table: Float[Array, "rows width"]
+
+    @property
+    def slots(self) -> int:
+        """How many rows before it a step can see."""
+        return self.table.shape[0] - self.past.rank.shape[0]
+
+    @property
+    def rank(self) -> Int[Array, " rows"]:
+        """The number of each row, as in `Past`."""
+        return jnp.arange(-self.slots, self.past.rank.shape[0], dtype=jnp.int32)
+
+    def lagged(self, lag: int) -> Float[Array, "time width"]:
         """The row of the `lag`-th last step before each step; zeros where there is none."""
-        slots = table.shape[0] - self.rank.shape[0]
-        rank = self.rank - lag
-        rows = table[jnp.maximum(slots + rank, 0)]
-        return jnp.where((rank >= self.floor)[:, None], rows, 0.0)
+        rank = self.past.rank - lag
+        rows = self.table[jnp.maximum(self.slots + rank, 0)]
+        return jnp.where((rank >= self.past.floor)[:, None], rows, 0.0)
 
-    def sees(self, slots: int, window: int) -> Bool[Array, "time rows"]:
-        """Whether a step sees a row: it is one of the last `window` before it, in its trial."""
-        rows = jnp.arange(-slots, self.rank.shape[0], dtype=jnp.int32)[None]
-        rank = self.rank[:, None]
-        return (rows < rank) & (rows >= rank - window) & (rows >= self.floor[:, None])
+    def seen(self) -> Bool[Array, "time rows"]:
+        """Whether a step sees a row: it is one of the last `slots` before it, in its trial."""
+        rows, rank = self.rank[None], self.past.rank[:, None]
+        return (rows < rank) & (rows >= rank - self.slots) & (rows >= self.past.floor[:, None])
 
-    def keep(self, table: Float[Array, "rows width"]) -> Float[Array, "slots width"]:
-        """The last rows of a table, to be kept."""
-        slots = table.shape[0] - self.rank.shape[0]
-        return jax.lax.dynamic_slice_in_dim(table, self.end_rank, slots)
-
-    def num_kept(self, slots: int) -> Int[Array, ""]:
-        """How many of the rows kept count."""
-        return jnp.minimum(self.end_rank - self.end_floor, slots)
+    def kept(self) -> Kept:
+        """What the step that follows the sequence looks back at."""
+        past = self.past
+        rows = jax.lax.dynamic_slice_in_dim(self.table, past.end_rank, self.slots)
+        return Kept(rows, jnp.minimum(past.end_rank - past.end_floor, self.slots))

@@ -1,14 +1,15 @@
 """Cores by name."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 
 from innerloop._types import Key
 from innerloop.nn._attention import AttentionBlock, snail_blocks
 from innerloop.nn._cells import GRU, LSTM, RNN, Hebbian
-from innerloop.nn._core import Blocks, Core, Stack
+from innerloop.nn._core import Block, Core, Stack
+from innerloop.nn._layers import Linear
 from innerloop.nn._state_space import DiagonalBlock, SelectiveBlock
 
 CoreName = Literal["gru", "lstm", "rnn", "hebbian", "ssm", "mamba", "transformer", "snail"]
@@ -18,7 +19,6 @@ CELLS: dict[str, type[GRU] | type[LSTM] | type[RNN] | type[Hebbian]] = {
     "rnn": RNN,
     "hebbian": Hebbian,
 }
-NAMES = (*CELLS, "ssm", "mamba", "transformer", "snail")
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class CoreOptions:
 def make_core(name: CoreName, key: Key, num_in: int, size: int, options: CoreOptions | None = None) -> Core:
     """A core by name."""
     options = options or CoreOptions()
-    if name not in NAMES:
-        raise ValueError(f"core={name!r}: choose one of {', '.join(NAMES)}.")
+    if name not in get_args(CoreName):
+        raise ValueError(f"core={name!r}: choose one of {', '.join(get_args(CoreName))}.")
     if size < 1:
         raise ValueError(f"hidden_size={size}: must be at least 1.")
     num_layers = options.num_layers if options.num_layers is not None else 1 if name in CELLS else 2
@@ -53,16 +53,18 @@ def make_core(name: CoreName, key: Key, num_in: int, size: int, options: CoreOpt
             return cell(key, num_in, size)
         sizes = (num_in, *(size,) * (num_layers - 1))
         keys = jax.random.split(key, num_layers)
-        return Stack(tuple(cell(key, width, size) for key, width in zip(keys, sizes, strict=True)))
-    enter_key, blocks_key = jax.random.split(key)
+        return Stack(tuple(cell(key, width, size) for key, width in zip(keys, sizes, strict=True)), size)
+    enter_key, blocks_key, leave_key = jax.random.split(key, 3)
+    enter = Linear(enter_key, num_in, size)
     if name == "snail":
         blocks, num_out = snail_blocks(blocks_key, size, options.context, num_layers)
-        return Blocks(enter_key, num_in, blocks, size, num_out)
-    keys = jax.random.split(blocks_key, num_layers)
-    if name == "transformer":
-        blocks = tuple(AttentionBlock(key, size, options.num_heads, options.context) for key in keys)
-    elif name == "ssm":
-        blocks = tuple(DiagonalBlock(key, size, size, options.parallel_scan) for key in keys)
-    else:
-        blocks = tuple(SelectiveBlock(key, size, options.state_size, options.parallel_scan) for key in keys)
-    return Blocks(enter_key, num_in, blocks, size)
+        return Stack(blocks, size, enter, Linear(leave_key, num_out, size))
+
+    def block(key: Key) -> Block:
+        if name == "transformer":
+            return AttentionBlock(key, size, options.num_heads, options.context)
+        if name == "ssm":
+            return DiagonalBlock(key, size, size, options.parallel_scan)
+        return SelectiveBlock(key, size, options.state_size, options.parallel_scan)
+
+    return Stack(tuple(block(key) for key in jax.random.split(blocks_key, num_layers)), size, enter)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Complex, Float
 
 from innerloop._types import Key
 from innerloop.nn._cells import sigmoid
-from innerloop.nn._core import Block, Past
+from innerloop.nn._core import Block, Kept
 from innerloop.nn._layers import LayerNorm, Linear
 
 
@@ -111,10 +111,9 @@ def _as_real(x: Complex[Array, "*axes state"]) -> Float[Array, "*axes two_states
 
 
 class SelectiveState(NamedTuple):
-    """The last inputs of the convolution, how many of them count, and the states of each channel."""
+    """The last inputs of the convolution, and the states of each channel."""
 
-    inputs: Float[Array, "taps channels"]
-    num_inputs: Array
+    inputs: Kept
     states: Float[Array, "channels state"]
 
 
@@ -154,25 +153,21 @@ class SelectiveBlock(Block):
 
     def initial(self) -> SelectiveState:
         num_taps, size = self.taps.shape
-        none = jnp.zeros((), jnp.int32)
-        return SelectiveState(jnp.zeros((num_taps - 1, size)), none, jnp.zeros((size, self.state_size)))
+        return SelectiveState(Kept.nothing(num_taps - 1, size), jnp.zeros((size, self.state_size)))
 
     def sequence(
         self, state: SelectiveState, xs: Float[Array, "time size"], first: Array, valid: Array
     ) -> tuple[SelectiveState, Float[Array, "time size"]]:
         fed, gate = jnp.split(jax.vmap(self.enter)(jax.vmap(self.norm)(xs)), 2, axis=-1)
-        past = Past.of(state.num_inputs, first, valid)
-        table = past.table(state.inputs, fed)
-        num_taps = self.taps.shape[0]
-        window = jnp.stack([fed, *(past.lagged(table, lag) for lag in range(1, num_taps))], axis=1)
-        u, decay, inputs, read = jax.vmap(self._select)(window)
+        window = state.inputs.extended(fed, first, valid)
+        near = jnp.stack([fed, *(window.lagged(lag) for lag in range(1, self.taps.shape[0]))], axis=1)
+        u, decay, inputs, read = jax.vmap(self._select)(near)
         last, states = linear_recurrence(state.states, decay, inputs, first, valid, self.parallel)
-        state = SelectiveState(past.keep(table), past.num_kept(num_taps - 1), last)
-        return state, xs + jax.vmap(self._leave)(states, read, u, gate)
+        return SelectiveState(window.kept(), last), xs + jax.vmap(self._leave)(states, read, u, gate)
 
-    def _select(self, window: Float[Array, "taps channels"]) -> tuple[Array, Array, Array, Array]:
+    def _select(self, near: Float[Array, "taps channels"]) -> tuple[Array, Array, Array, Array]:
         """What a step makes of the last inputs: u, the decay of each state, what is added to it, and C."""
-        u = jax.nn.silu((self.taps * window).sum(0) + self.taps_bias)
+        u = jax.nn.silu((self.taps * near).sum(0) + self.taps_bias)
         size = u.shape[0]
         rate, b, read = jnp.split(self.select(u), [size, size + self.state_size])
         rate = jax.nn.softplus(rate)[:, None]
