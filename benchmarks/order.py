@@ -57,6 +57,11 @@ ORDERS = {
         {"half-circle-maesn": "adapt_3", "half-circle-latents": "adapt_3", "half-circle-maml": "adapt_3"},
         first_only=True,
     ),
+    "treasure": Order(
+        "Zintgraf et al. 2021: HyperX climbs the mountain and reads, VariBAD and RL² walk round",
+        {"treasure-hyperx": "read_treasure", "treasure-varibad": "read_treasure", "treasure-rl2": "read_treasure"},
+        first_only=True,
+    ),
 }
 
 

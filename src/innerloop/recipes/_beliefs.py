@@ -89,7 +89,6 @@ TREASURE_TRAINING = OnPolicy(
     gae_lambda=0.9,
     num_epochs=4,
 )
-TREASURE_RL2 = replace(TREASURE_TRAINING, num_updates=2000, final_learning_rate=0.0, entropy_coef=0.01)
 
 
 ROWS: tuple[Recipe, ...] = (
@@ -245,5 +244,5 @@ ROWS: tuple[Recipe, ...] = (
     Recipe(
         id="treasure-varibad", method="varibad", settings=VariBAD(TREASURE_BELIEF, TREASURE_TRAINING), **TREASURE_ROW
     ),
-    Recipe(id="treasure-rl2", method="rl2", settings=RL2(training=TREASURE_RL2), **TREASURE_ROW),
+    Recipe(id="treasure-rl2", method="rl2", settings=RL2(training=TREASURE_TRAINING), **TREASURE_ROW),
 )
