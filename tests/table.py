@@ -59,11 +59,13 @@ from innerloop.algorithms.varibad import BeliefSettings, VariBAD
 from innerloop.benchmarks import benchmark
 from innerloop.envs.bandits import BernoulliBandit, uniform_bandits
 from innerloop.envs.probes import PROBES
-from innerloop.nn import CoreOptions
+from innerloop.nn import CoreOptions, PolicyOptions
 
 KEY = jax.random.key(0)
 SHORT = CoreOptions(num_layers=1, num_heads=2, context=3, state_size=4)
 """A core that looks back less far than the trials of the contract are long."""
+HYPER: dict[str, Any] = {"policy": "hyper", "policy_options": PolicyOptions("hfi")}
+"""A hypernetwork that makes another net of every context from the start."""
 SPECS = {
     "discrete": EnvSpec(Discrete(4), Discrete(3), max_steps=5),
     "vector": EnvSpec(Box((3,)), Box((2,), -1.0, 1.0), max_steps=5),
@@ -72,10 +74,10 @@ SPECS = {
 AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
     "recurrent-gru": lambda spec: Recurrent(spec, key=KEY, hidden_size=8),
     "recurrent-lstm": lambda spec: Recurrent(spec, key=KEY, core="lstm", hidden_size=8, encoder_widths=(7,)),
-    "recurrent-rnn": lambda spec: Recurrent(spec, key=KEY, core="rnn", hidden_size=8),
+    "recurrent-rnn-heads": lambda spec: Recurrent(spec, key=KEY, core="rnn", hidden_size=8, policy="heads"),
     "recurrent-hebbian": lambda spec: Recurrent(spec, key=KEY, core="hebbian", hidden_size=8),
-    "recurrent-stack": lambda spec: Recurrent(
-        spec, key=KEY, core="lstm", hidden_size=8, core_options=CoreOptions(num_layers=2)
+    "recurrent-stack-hyper": lambda spec: Recurrent(
+        spec, key=KEY, core="lstm", hidden_size=8, core_options=CoreOptions(num_layers=2), num_products=3, **HYPER
     ),
     "recurrent-ssm": lambda spec: Recurrent(spec, key=KEY, core="ssm", hidden_size=8),
     "recurrent-mamba": lambda spec: Recurrent(spec, key=KEY, core="mamba", hidden_size=8, core_options=SHORT),
@@ -83,8 +85,12 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
         spec, key=KEY, core="transformer", hidden_size=8, core_options=SHORT, reset_at_episodes=True
     ),
     "recurrent-snail": lambda spec: Recurrent(spec, key=KEY, core="snail", hidden_size=8, core_options=SHORT),
-    "recurrent-no-reward": lambda spec: Recurrent(spec, key=KEY, hidden_size=8, feed_reward=False),
-    "recurrent-reset": lambda spec: Recurrent(spec, key=KEY, hidden_size=8, reset_at_episodes=True),
+    "recurrent-no-reward-modular": lambda spec: Recurrent(
+        spec, key=KEY, hidden_size=8, feed_reward=False, policy="modular", head_widths=(6, 6)
+    ),
+    "recurrent-reset-mixture": lambda spec: Recurrent(
+        spec, key=KEY, hidden_size=8, reset_at_episodes=True, policy="mixture", head_widths=(6,)
+    ),
     "recurrent-joint": lambda spec: Recurrent(
         spec, key=KEY, hidden_size=8, input_widths=(7,), head_widths=(6,), num_products=5, feed_prev_obs=True
     ),
@@ -92,13 +98,13 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
     "belief-sample": lambda spec: Belief(
         spec, key=KEY, latent_size=3, core="lstm", hidden_size=8, input_widths=(7,), belief_input="sample"
     ),
-    "belief-transformer": lambda spec: Belief(
-        spec, key=KEY, latent_size=3, core="transformer", hidden_size=8, core_options=SHORT
+    "belief-transformer-film": lambda spec: Belief(
+        spec, key=KEY, latent_size=3, core="transformer", hidden_size=8, core_options=SHORT, policy="film"
     ),
     "soft": lambda spec: soft(Present(spec, key=KEY), spec),
     "soft-recurrent": lambda spec: soft(History(spec, key=KEY, hidden_size=8, input_widths=()), spec),
     "posterior": lambda spec: posterior(spec, "product"),
-    "posterior-recurrent": lambda spec: posterior(spec, "gru"),
+    "posterior-recurrent-hyper": lambda spec: posterior(spec, "gru", **HYPER),
     "decoupled": lambda spec: decoupled(spec),
     "feedforward": lambda spec: FeedForward(spec, key=KEY, widths=(8,)),
     "feedforward-context": lambda spec: FeedForward(spec, key=KEY, widths=(8,), num_context=2, has_value=False),
@@ -135,9 +141,9 @@ def soft(summary: Summary, spec: EnvSpec) -> Soft:
     return Soft(summary, SoftPolicy(KEY, summary.num_features, spec.action, (8,)))
 
 
-def posterior(spec: EnvSpec, encoder: EncoderName) -> Posterior:
+def posterior(spec: EnvSpec, encoder: EncoderName, **policy: Any) -> Posterior:
     """A small agent that samples tasks."""
-    policy = SoftPolicy(KEY, spec.obs.num_features + 3, spec.action, (8,))
+    policy = SoftPolicy(KEY, spec.obs.num_features + 3, spec.action, (8,), 3, **policy)
     return Posterior(make_encoder(encoder, spec, 3, key=KEY, widths=(8,)), policy, spec)
 
 
@@ -234,6 +240,7 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "promp": lambda: meta(ProMP(), inner_adaptation_steps=2),
     "meta-policy-search": lambda: meta(MetaPolicySearch()),
     "fine-tuning": lambda: meta(FineTuning()),
+    "rl2-hyper": lambda: method(RL2(hidden_size=8, policy="hyper")),
     "varibad": lambda: method(VariBAD(BELIEFS), "gridnavi-cells"),
     "varibad-all": lambda: method(VariBAD(ALL_TERMS), "gridnavi-cells"),
     "hyperx": lambda: method(HyperX(belief=BELIEFS), "gridnavi-cells"),
@@ -244,6 +251,9 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "pearl": lambda: method(PEARL_SMALL, training=SMALL_SOFT),
     "pearl-finite": lambda: method(replace(PEARL_SMALL, next_obs=True), "gridnavi", FEW_STEPS),
     "pearl-recurrent": lambda: method(replace(PEARL_SMALL, encoder="gru"), training=SMALL_SOFT),
+    "pearl-modular": lambda: method(
+        replace(PEARL_SMALL, policy="modular"), training=replace(SMALL_SOFT, widths=(8, 8))
+    ),
     "dream": lambda: method(DREAM_SMALL, "bus"),
     "memoryless": lambda: method(Memoryless(widths=(8,))),
     "epopt": lambda: method(EPOpt(epsilon=0.5, widths=(8,)), training=replace(SMALL, across_episodes=False)),
@@ -255,5 +265,6 @@ VARIANTS = (
     *("ppo-critic", "ppo-predictor", "ppo-bptt", "ppo-cut", "ppo-value-clip", "ppo-stream-cut", "oracle"),
     *("maml-vpg", "maml-ppo", "maml-trpo", "fomaml", "anil", "maesn", "meta-sgd", "e-maml", "promp"),
     *("meta-policy-search", "fine-tuning", "hyperx", "varibad-all", "sac", "pearl-finite", "pearl-recurrent"),
+    *("rl2-hyper", "pearl-modular"),
 )
 """Rows that differ from another one by an option or a part that has tests of its own: tested when there is more time."""

@@ -44,10 +44,13 @@ def test_rl2_solves_what_needs_memory_across_episodes(name: str) -> None:
     assert solve(probe, rl2(probe), 80) > probe.threshold
 
 
-@pytest.mark.parametrize("core", rarely(("lstm", "rnn"), "lstm"))
-def test_every_core_solves_a_probe(core: str) -> None:
+CORES = [("lstm", "hyper"), ("rnn", "mlp"), ("gru", "film"), ("gru", "heads"), ("gru", "mixture"), ("gru", "modular")]
+
+
+@pytest.mark.parametrize(("core", "policy"), rarely(CORES, CORES[0]))
+def test_every_core_and_every_policy_solves_a_probe(core: str, policy: str) -> None:
     probe = PROBES["late-reward"]
-    assert solve(probe, rl2(probe, core=core), 80) > probe.threshold
+    assert solve(probe, rl2(probe, core=core, policy=policy), 80) > probe.threshold
 
 
 @pytest.mark.slow

@@ -395,6 +395,7 @@ def test_the_result_does_not_depend_on_chunks(chunk_size: int) -> None:
         np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_fisher_products_are_those_of_the_hessian_of_the_divergence() -> None:
     learner = learner_for(POINT, policy_objective(POINT), policy_objective(POINT))
     agent, trials = some_trials(learner, POINT, navigation_goals(), 2)

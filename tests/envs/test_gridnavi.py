@@ -47,6 +47,20 @@ def test_the_far_corner_is_reachable_and_observed():
     np.testing.assert_allclose(timestep.obs, [1.0, 1.0])
 
 
+def test_the_start_cell_may_show_the_goal_whenever_one_stands_there():
+    env, task = GridNavi(shows_goal=True), GridTask(jnp.array([4, 2], jnp.int32))
+    _, timestep = env.reset(jax.random.key(0), task)
+    np.testing.assert_array_equal(env.locate(timestep.obs), [4, 2])
+    seen, _ = play(env, (4, 2), [0, 2, 4, 2, 2, 2, 2, 1, 1])
+    assert [step[:2] for step in seen] == [(4, 2), (1, 0), (4, 2), (1, 0), (2, 0), (3, 0), (4, 0), (4, 1), (4, 2)]
+    assert [step[2] for step in seen] == [-0.1] * 8 + [1.0]
+
+
+def test_a_dense_reward_says_how_far_the_goal_is():
+    seen, _ = play(GridNavi(dense_reward=True), (2, 1), [3, 2, 2, 1, 0, 1])
+    assert [step[2] for step in seen] == [-0.6, -0.4, -0.2, 1.0, 1.0, -0.2]
+
+
 def test_there_are_21_goals_away_from_the_start():
     goals = {tuple(goal) for goal in np.asarray(gridnavi_goals().tasks.goal).tolist()}
     assert len(goals) == 21

@@ -11,6 +11,7 @@ from innerloop.references.generic import Random
 from innerloop.references.gridnavi import (
     Oracle,
     PosteriorSampling,
+    Reader,
     bayes_optimal,
     optimal_search,
     search_returns,
@@ -75,23 +76,29 @@ def score(env, agent, num_tasks=4000):
     return returns.mean(axis=0), returns.std(axis=0) / np.sqrt(num_tasks)
 
 
+XY, CELL = GridNavi(), GridNavi(obs="cell")
+
+
 @pytest.mark.parametrize(
-    ("name", "obs", "expected"),
+    ("name", "env", "expected"),
     [
-        ("random", "xy", [-1.16] * 4),
-        ("posterior_sampling", "xy", [0.45, 2.23, 3.77, 5.16]),
-        ("bayes_optimal", "cell", [4.0, 11.0714, 11.0714, 11.0714]),
-        ("oracle", "cell", [11.0714] * 4),
-        ("oracle", "xy", [11.0714] * 4),
+        ("random", XY, [-1.16] * 4),
+        ("posterior_sampling", XY, [0.45, 2.23, 3.77, 5.16]),
+        ("bayes_optimal", CELL, [4.0, 11.0714, 11.0714, 11.0714]),
+        ("oracle", CELL, [11.0714] * 4),
+        ("oracle", XY, [11.0714] * 4),
+        ("oracle", GridNavi(dense_reward=True), [9.5333] * 4),
+        ("reader", GridNavi(shows_goal=True), [11.0714] * 4),
     ],
 )
-def test_agents_score_what_is_known(name, obs, expected):
-    env, goals = GridNavi(obs=obs), gridnavi_goals()
+def test_agents_score_what_is_known(name, env, expected):
+    goals = gridnavi_goals()
     agents = {
         "random": lambda: Random(env.spec),
         "posterior_sampling": lambda: PosteriorSampling(env, goals.tasks.goal),
         "bayes_optimal": lambda: bayes_optimal(env, goals, 4),
         "oracle": lambda: Oracle(env),
+        "reader": lambda: Reader(env),
     }
     played = RevealTask(env, goals.take(jnp.asarray(0))) if name == "oracle" else env
     mean, error = score(played, agents[name]())

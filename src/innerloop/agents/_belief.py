@@ -1,10 +1,11 @@
 """An agent that keeps a belief about which task it is in, and acts on it."""
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpyro.distributions as dist
 from jaxtyping import Array, Bool, Float
 
 from innerloop._agent import ActExtras, ActorCritic, Outputs
@@ -12,7 +13,19 @@ from innerloop._env import EnvSpec
 from innerloop._types import Key, Memory, TimeStep, Transition
 from innerloop.agents._summary import History, HistoryMemory
 from innerloop.envs.wrappers import encode
-from innerloop.nn import MLP, Activation, CoreName, CoreOptions, Linear, PolicyHead, act_extras
+from innerloop.nn import (
+    Activation,
+    Conditioned,
+    CoreName,
+    CoreOptions,
+    Linear,
+    MakeOut,
+    PolicyHead,
+    PolicyName,
+    PolicyOptions,
+    act_extras,
+    conditioned,
+)
 
 BeliefInput = Literal["moments", "sample"]
 
@@ -49,6 +62,7 @@ class Belief(ActorCritic):
         latent_size: dimensions of m.
         core, hidden_size, core_options, input_widths: the inference net, and layers on all that it is fed.
         policy_widths, activation: hidden layers of policy and of value on observation and belief.
+        policy, policy_options: how the belief shapes both (`nn.conditioned`); "mlp": it is an input.
         belief_input: feed policy and value with the "moments" of the belief, or with a "sample" of it. The noise of
             the sample is drawn once a trial, so that a trial pursues one hypothesis as the belief narrows.
         rl_gradient: whether the policy's loss also trains the inference net.
@@ -57,10 +71,8 @@ class Belief(ActorCritic):
     history: History
     mean: Linear
     log_variance: Linear
-    policy_net: MLP
-    policy: PolicyHead
-    value_net: MLP
-    value: Linear
+    policy: Conditioned
+    value: Conditioned
     spec: EnvSpec
     latent_size: int = eqx.field(static=True)
     belief_input: BeliefInput = eqx.field(static=True)
@@ -79,6 +91,8 @@ class Belief(ActorCritic):
         input_widths: tuple[int, ...] = (),
         policy_widths: tuple[int, ...] = (64,),
         activation: Activation = "tanh",
+        policy: PolicyName = "mlp",
+        policy_options: PolicyOptions | None = None,
         belief_input: BeliefInput = "moments",
         rl_gradient: bool = False,
     ):
@@ -97,12 +111,13 @@ class Belief(ActorCritic):
         )
         self.mean = Linear(keys[1], hidden_size, latent_size)
         self.log_variance = Linear(keys[2], hidden_size, latent_size)
-        num_seen = spec.obs.num_features + latent_size * (2 if belief_input == "moments" else 1)
-        num_features = policy_widths[-1] if policy_widths else num_seen
-        self.policy_net = MLP(keys[3], num_seen, policy_widths, activation)
-        self.policy = PolicyHead(keys[4], num_features, spec.action)
-        self.value_net = MLP(keys[5], num_seen, policy_widths, activation)
-        self.value = Linear(keys[6], num_features, 1)
+        num_believed, num_obs = latent_size * (2 if belief_input == "moments" else 1), spec.obs.num_features
+
+        def make(key: Key, out: MakeOut) -> Conditioned:
+            return conditioned(policy, key, num_believed, num_obs, policy_widths, (out,), activation, policy_options)
+
+        self.policy = make(keys[3], lambda num: PolicyHead(keys[4], num, spec.action))
+        self.value = make(keys[5], lambda num: Linear(keys[6], num, 1))
         self.spec = spec
         self.latent_size = latent_size
         self.belief_input = belief_input
@@ -116,21 +131,21 @@ class Belief(ActorCritic):
         """What the agent believes now."""
         return Latent(self.mean(memory.past.output), self.log_variance(memory.past.output))
 
-    def _see(self, obs: Array, latent: Latent, noise: Float[Array, " latent"]) -> Float[Array, " seen"]:
-        """What policy and value are computed from."""
+    def _judge(
+        self, obs: Array, latent: Latent, noise: Float[Array, " latent"]
+    ) -> tuple[dist.Distribution, Float[Array, ""]]:
+        """Policy and value."""
         if not self.rl_gradient:
             latent = jax.lax.stop_gradient(latent)
-        believed = [*latent] if self.belief_input == "moments" else [latent.at(noise)]
-        return jnp.concatenate([encode(self.spec.obs, obs), *believed])
-
-    def _value(self, seen: Float[Array, " seen"]) -> Float[Array, ""]:
-        return self.value(self.value_net(seen))[0]
+        believed = jnp.concatenate(latent) if self.belief_input == "moments" else latent.at(noise)
+        seen = encode(self.spec.obs, obs)
+        (policy,), (value,) = self.policy(believed, seen), self.value(believed, seen)
+        return policy, value[0]
 
     def act(self, key: Key, memory: BeliefMemory, timestep: TimeStep) -> tuple[Array, ActExtras]:
-        seen = self._see(timestep.obs, self.belief(memory), memory.noise)
-        policy = self.policy(self.policy_net(seen))
+        policy, value = self._judge(timestep.obs, self.belief(memory), memory.noise)
         action = policy.sample(key)
-        return action, act_extras(policy, action, self._value(seen))
+        return action, act_extras(policy, action, value)
 
     def observe(self, key: Key, memory: BeliefMemory, transition: Transition) -> BeliefMemory:
         return memory._replace(past=self.history.observe(key, memory.past, transition))
@@ -145,7 +160,10 @@ class Belief(ActorCritic):
 
     def unroll(self, memory: Memory, transitions: Transition, trial_first: Bool[Array, " time"]) -> Outputs:
         latent = jax.tree.map(lambda x: x[:-1], self.infer(memory, transitions, trial_first))
-        seen = jax.vmap(lambda obs, latent: self._see(obs, latent, memory.noise))(transitions.timestep.obs, latent)
-        features = jax.vmap(self.policy_net)(seen)
-        log_prob, entropy, policy = jax.vmap(self.policy.judge)(features, transitions.action)
-        return Outputs(log_prob, entropy, jax.vmap(self._value)(seen), features, policy)
+
+        def judge(obs: Array, latent: Latent, action: Array) -> tuple[Any, ...]:
+            policy, value = self._judge(obs, latent, memory.noise)
+            return policy.log_prob(action), policy.entropy(), value, policy
+
+        log_prob, entropy, value, policy = jax.vmap(judge)(transitions.timestep.obs, latent, transitions.action)
+        return Outputs(log_prob, entropy, value, jnp.concatenate(latent, axis=-1), policy)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpyro.distributions as dist
 from jaxtyping import Array, Bool, Float
 
 from innerloop._agent import ActExtras, ActorCritic, Outputs
@@ -14,15 +15,20 @@ from innerloop._types import Key, Memory, TimeStep, Transition
 from innerloop.envs.wrappers import encode
 from innerloop.nn import (
     MLP,
+    Conditioned,
     Core,
     CoreName,
     CoreOptions,
     Encoder,
+    Joined,
     Linear,
     Past,
     PolicyHead,
+    PolicyName,
+    PolicyOptions,
     Product,
     act_extras,
+    conditioned,
     make_core,
 )
 
@@ -50,22 +56,24 @@ class Recurrent(ActorCritic):
     which are linear in the memory otherwise. `num_products` gives them products of the two as well (Jayakumar et al.
     2020): what the memory knows of the state that the agent is in is then a linear function away.
 
+    Any other `policy` than "mlp" is a net on the observation whose weights the memory shapes (`nn.conditioned`); its
+    hidden layers are those of `head_widths`, by default one of 64 ("modular": two).
+
     Ablations: `feed_reward=False` and `feed_action=False` blank that input, `reset_at_episodes=True` clears the
-    memory whenever an episode ends.
+    memory whenever an episode ends, `head_obs=False` keeps the observation from the layers of `head_widths`.
     """
 
     encoder: Encoder
     joint: MLP
     core: Core
     product: Product | None
-    head: MLP
-    policy: PolicyHead
-    value: Linear
+    head: Conditioned
     spec: EnvSpec
     feed_action: bool = eqx.field(static=True)
     feed_reward: bool = eqx.field(static=True)
     feed_prev_obs: bool = eqx.field(static=True)
     reset_at_episodes: bool = eqx.field(static=True)
+    head_obs: bool = eqx.field(static=True)
     episodes_per_adapt: int = eqx.field(static=True)
 
     def __init__(
@@ -79,7 +87,10 @@ class Recurrent(ActorCritic):
         encoder_widths: tuple[int, ...] = (),
         input_widths: tuple[int, ...] = (),
         head_widths: tuple[int, ...] = (),
+        head_obs: bool = True,
         num_products: int = 0,
+        policy: PolicyName = "mlp",
+        policy_options: PolicyOptions | None = None,
         feed_action: bool = True,
         feed_reward: bool = True,
         feed_prev_obs: bool = False,
@@ -90,13 +101,23 @@ class Recurrent(ActorCritic):
         num_in = self.encoder.num_features * (2 if feed_prev_obs else 1) + spec.action.num_features + 2
         self.joint = MLP(jax.random.fold_in(core_key, 1), num_in, input_widths)
         self.core = make_core(core, core_key, input_widths[-1] if input_widths else num_in, hidden_size, core_options)
-        product_key, num_obs, num_features = jax.random.fold_in(core_key, 3), self.encoder.num_features, hidden_size
+        product_key, num_obs, num_known = jax.random.fold_in(core_key, 3), self.encoder.num_features, hidden_size
         self.product = Product(product_key, hidden_size, num_obs, num_products) if num_products else None
-        num_features += num_products
-        self.head = MLP(jax.random.fold_in(core_key, 2), num_features + num_obs, head_widths)
-        num_features = head_widths[-1] if head_widths else num_features
-        self.policy = PolicyHead(policy_key, num_features, spec.action)
-        self.value = Linear(value_key, num_features, 1)
+        num_known += num_products
+        self.head_obs = bool(head_widths) and head_obs
+        if policy == "mlp":
+            num_known, num_obs = 0, num_known + (num_obs if self.head_obs else 0)
+        elif not head_widths:
+            head_widths = (64, 64) if policy == "modular" else (64,)
+        self.head = conditioned(
+            policy,
+            jax.random.fold_in(core_key, 2),
+            num_known,
+            num_obs,
+            head_widths,
+            (lambda num: PolicyHead(policy_key, num, spec.action), lambda num: Linear(value_key, num, 1)),
+            options=policy_options,
+        )
         self.spec = spec
         self.feed_action = feed_action
         self.feed_reward = feed_reward
@@ -136,18 +157,24 @@ class Recurrent(ActorCritic):
         obs = transition.timestep.obs if self.feed_prev_obs else None
         return RecurrentMemory(state, obs, step.prev_action, step.reward, step.last, jnp.ones((), bool))
 
-    def _judge(self, features: Float[Array, " size"], obs_features: Array) -> Float[Array, " width"]:
-        """What policy and value are computed from."""
+    def _judge(
+        self, features: Float[Array, " size"], obs_features: Array
+    ) -> tuple[dist.Distribution, Float[Array, ""]]:
+        """Policy and value."""
+        known = features
         if self.product is not None:
-            features = jnp.concatenate([features, self.product(features, obs_features)])
-        return self.head(jnp.concatenate([features, obs_features])) if self.head.layers else features
+            known = jnp.concatenate([features, self.product(features, obs_features)])
+        if isinstance(self.head, Joined):
+            seen = jnp.concatenate([known, obs_features]) if self.head_obs else known
+            known, obs_features = seen[:0], seen
+        policy, value = self.head(known, obs_features)
+        return policy, value[0]
 
     def act(self, key: Key, memory: RecurrentMemory, timestep: TimeStep) -> tuple[Array, ActExtras]:
         obs_features = self.encoder(timestep.obs)
-        features = self._judge(self._advance(memory, obs_features)[1], obs_features)
-        policy = self.policy(features)
+        policy, value = self._judge(self._advance(memory, obs_features)[1], obs_features)
         action = policy.sample(key)
-        return action, act_extras(policy, action, self.value(features)[0])
+        return action, act_extras(policy, action, value)
 
     def observe(self, key: Key, memory: RecurrentMemory, transition: Transition) -> RecurrentMemory:
         state, _ = self._advance(memory, self.encoder(transition.timestep.obs))
@@ -168,6 +195,10 @@ class Recurrent(ActorCritic):
         known = past.previous(memory._replace(state=None), written, nothing)
         inputs = jax.vmap(self._input)(known, obs_features)
         _, features = self.core.sequence(memory.state, inputs, trial_first, transitions.valid)
-        judged = jax.vmap(self._judge)(features, obs_features)
-        log_prob, entropy, policy = jax.vmap(self.policy.judge)(judged, transitions.action)
-        return Outputs(log_prob, entropy, jax.vmap(self.value)(judged)[:, 0], features, policy)
+
+        def judge(features: Array, obs_features: Array, action: Array) -> tuple[Any, ...]:
+            policy, value = self._judge(features, obs_features)
+            return policy.log_prob(action), policy.entropy(), value, policy
+
+        log_prob, entropy, value, policy = jax.vmap(judge)(features, obs_features, transitions.action)
+        return Outputs(log_prob, entropy, value, features, policy)

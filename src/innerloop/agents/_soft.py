@@ -13,7 +13,7 @@ from innerloop._env import Box, Discrete, Space
 from innerloop._types import Key, Memory, TimeStep, Transition
 from innerloop.agents._summary import Summary
 from innerloop.envs.wrappers import encode
-from innerloop.nn import MLP, Linear
+from innerloop.nn import Conditioned, Linear, PolicyName, PolicyOptions, conditioned
 
 MIN_LOG_SCALE, MAX_LOG_SCALE = -5.0, 2.0
 
@@ -29,28 +29,51 @@ class Choice(NamedTuple):
 class SoftPolicy(eqx.Module):
     """A Gaussian squashed by tanh into the bounds of a box, or a categorical (Haarnoja et al. 2018b, appendix C).
 
-    Log-probabilities are those of the squashed value between -1 and 1, whatever the bounds are.
+    Log-probabilities are those of the squashed value between -1 and 1, whatever the bounds are. The last `num_context`
+    features are a context, which shapes the net as `policy` says (`nn.conditioned`).
     """
 
-    net: MLP
-    linear: Linear
+    net: Conditioned
     space: Space
+    num_context: int = eqx.field(static=True)
 
-    def __init__(self, key: Key, num_in: int, space: Space, widths: tuple[int, ...]):
+    def __init__(
+        self,
+        key: Key,
+        num_in: int,
+        space: Space,
+        widths: tuple[int, ...],
+        num_context: int = 0,
+        policy: PolicyName = "mlp",
+        policy_options: PolicyOptions | None = None,
+    ):
         if isinstance(space, Box) and not math.isfinite(space.high - space.low):
             raise ValueError(f"SoftPolicy(space={space}): needs bounds on actions, which tanh is scaled to.")
         net_key, head_key = jax.random.split(key)
         num_out = space.num_features * (1 if isinstance(space, Discrete) else 2)
-        self.net = MLP(net_key, num_in, widths, "relu")
-        self.linear = Linear(head_key, widths[-1] if widths else num_in, num_out, scale=0.01)
+        self.net = conditioned(
+            policy,
+            net_key,
+            num_context,
+            num_in - num_context,
+            widths,
+            (lambda num: Linear(head_key, num, num_out, scale=0.01),),
+            "relu",
+            policy_options,
+        )
         self.space = space
+        self.num_context = num_context
+
+    def _out(self, features: Float[Array, " num_in"]) -> Float[Array, " num_out"]:
+        x, z = jnp.split(features, [features.size - self.num_context])
+        return self.net(z, x)[0]
 
     def logits(self, features: Float[Array, " num_in"]) -> Float[Array, " actions"]:
         """Of discrete actions, normalised."""
-        return jax.nn.log_softmax(self.linear(self.net(features)))
+        return jax.nn.log_softmax(self._out(features))
 
     def _gaussian(self, features: Float[Array, " num_in"]) -> tuple[Array, Array]:
-        mean, raw = jnp.split(self.linear(self.net(features)), 2)
+        mean, raw = jnp.split(self._out(features), 2)
         squashed = 0.5 * (jnp.tanh(raw) + 1.0)
         return mean, MIN_LOG_SCALE + (MAX_LOG_SCALE - MIN_LOG_SCALE) * squashed
 

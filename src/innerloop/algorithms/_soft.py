@@ -15,7 +15,7 @@ from innerloop._benchmark import Benchmark
 from innerloop._env import Discrete, Space
 from innerloop._types import Key, Metrics
 from innerloop.agents._soft import SoftPolicy
-from innerloop.nn import MLP, Linear
+from innerloop.nn import MLP, Linear, PolicyName, PolicyOptions
 
 
 class Critic(eqx.Module):
@@ -157,6 +157,9 @@ class SoftObjective(eqx.Module):
     learn_alpha: bool = eqx.field(static=True, default=True)
     final_alpha: float | None = eqx.field(static=True, default=None)
     num_updates: int = eqx.field(static=True, default=1)
+    num_context: int = eqx.field(static=True, default=0)
+    policy: PolicyName = eqx.field(static=True, default="mlp")
+    policy_options: PolicyOptions | None = eqx.field(static=True, default=None)
 
     def __check_init__(self) -> None:
         for name in ("initial_alpha", "final_alpha"):
@@ -181,7 +184,9 @@ class SoftObjective(eqx.Module):
         policy_key, first_key, second_key = jax.random.split(key, 3)
         first = Critic(first_key, num_features, self.space, self.widths)
         second = Critic(second_key, num_features, self.space, self.widths)
-        policy = SoftPolicy(policy_key, num_features, self.space, self.widths)
+        policy = SoftPolicy(
+            policy_key, num_features, self.space, self.widths, self.num_context, self.policy, self.policy_options
+        )
         return SoftNets(policy, (first, second), jnp.asarray(math.log(self.initial_alpha)))
 
     def __call__(

@@ -11,7 +11,7 @@ from innerloop._env import Env
 from innerloop.algorithms._on_policy import OnPolicy
 from innerloop.algorithms.ppo import PPO
 from innerloop.algorithms.rl2 import RL2
-from innerloop.nn import CoreName, CoreOptions
+from innerloop.nn import CoreName, CoreOptions, PolicyName, PolicyOptions
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,12 @@ class ERL2:
     """What the memory has beside its width."""
     encoder_widths: tuple[int, ...] = ()
     """Hidden layers between observation and memory."""
+    head_widths: tuple[int, ...] = ()
+    """Hidden layers on memory and observation, before policy and value."""
+    policy: PolicyName = "mlp"
+    """How the memory shapes policy and value; other than `mlp`: nets on the observation, with layers of `head_widths`."""
+    policy_options: PolicyOptions = field(default_factory=PolicyOptions)
+    """What these have beside their layers."""
     training: OnPolicy = field(default_factory=lambda: OnPolicy(num_free_episodes=1))
     """The outer loop."""
 
@@ -44,6 +50,9 @@ class ERL2:
             hidden_size=self.hidden_size,
             core_options=self.core_options,
             encoder_widths=self.encoder_widths,
+            head_widths=self.head_widths,
+            policy=self.policy,
+            policy_options=self.policy_options,
             training=self.training,
         )
         return same.learner(benchmark)

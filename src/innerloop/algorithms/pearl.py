@@ -6,7 +6,7 @@ test time the context is what the agent itself has done in the trial, and nothin
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -27,7 +27,7 @@ from innerloop.agents._posterior import ContextEncoder, EncoderName, make_encode
 from innerloop.algorithms._soft import OffPolicy, Played, SoftNets, SoftObjective, Views, after_warmup, follow
 from innerloop.envs.wrappers import encode
 from innerloop.losses import gaussian_kl
-from innerloop.nn import CoreOptions
+from innerloop.nn import CoreOptions, PolicyName, PolicyOptions
 
 
 class Step(NamedTuple):
@@ -224,6 +224,10 @@ class PEARL:
     """What a recurrent encoder has beside its width."""
     next_obs: bool = False
     """Show the product encoder where a step led, too: for tasks that differ in dynamics."""
+    policy: PolicyName = "mlp"
+    """How the task vector shapes the policy; with `mlp` it is one more input. Critics always have it as an input."""
+    policy_options: PolicyOptions = field(default_factory=PolicyOptions)
+    """What the policy has beside its layers."""
     kl_coef: float = 0.1
     """Weight of the KL of the posterior to the standard normal."""
     num_prior_episodes: int = 1
@@ -276,7 +280,12 @@ class PEARL:
 
         return PEARLLearner(
             make,
-            training.objective(spec.action),
+            replace(
+                training.objective(spec.action),
+                num_context=self.latent_size,
+                policy=self.policy,
+                policy_options=self.policy_options,
+            ),
             training.optimizer(),
             spec,
             tasks,

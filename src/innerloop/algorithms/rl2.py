@@ -16,7 +16,7 @@ from innerloop.algorithms._critic import TaskCritic, TaskPredictor
 from innerloop.algorithms._on_policy import OnPolicy
 from innerloop.algorithms.ppo import PPO
 from innerloop.envs.wrappers import flatten_task
-from innerloop.nn import CoreName, CoreOptions
+from innerloop.nn import CoreName, CoreOptions, PolicyName, PolicyOptions
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,14 @@ class RL2:
     """Hidden layers on all that the memory is fed with."""
     head_widths: tuple[int, ...] = ()
     """Hidden layers on memory and observation, before policy and value."""
+    head_obs: bool = True
+    """Whether these layers see the observation (ablation: without it they see the memory alone)."""
     num_products: int = 0
     """Products of memory and observation, each projected, that policy and value see."""
+    policy: PolicyName = "mlp"
+    """How the memory shapes policy and value; other than `mlp`: nets on the observation, with layers of `head_widths`."""
+    policy_options: PolicyOptions = field(default_factory=PolicyOptions)
+    """What these have beside their layers."""
     feed_action: bool = True
     """Whether the memory is fed the previous action."""
     feed_reward: bool = True
@@ -69,7 +75,10 @@ class RL2:
             encoder_widths=self.encoder_widths,
             input_widths=self.input_widths,
             head_widths=self.head_widths,
+            head_obs=self.head_obs,
             num_products=self.num_products,
+            policy=self.policy,
+            policy_options=self.policy_options,
             feed_action=self.feed_action,
             feed_reward=self.feed_reward,
             feed_prev_obs=self.feed_prev_obs,

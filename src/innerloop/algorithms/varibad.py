@@ -28,7 +28,7 @@ from innerloop.algorithms._inference import Inference, PriorName, RewardDecoder,
 from innerloop.algorithms._on_policy import OnPolicy
 from innerloop.algorithms._sequences import as_sequences
 from innerloop.algorithms.ppo import PPO, OnPolicyState
-from innerloop.nn import CoreName, CoreOptions
+from innerloop.nn import CoreName, CoreOptions, PolicyName, PolicyOptions
 
 
 class VariBADState(NamedTuple):
@@ -143,6 +143,10 @@ class BeliefSettings:
     """Hidden layers on what it is fed."""
     policy_widths: tuple[int, ...] = (64,)
     """Hidden layers of policy and of value, on observation and belief."""
+    policy: PolicyName = "mlp"
+    """How the belief shapes both; with `mlp` it is one more input."""
+    policy_options: PolicyOptions = field(default_factory=PolicyOptions)
+    """What these have beside their layers."""
     belief_input: BeliefInput = "moments"
     """What policy and value see of the belief: mean and log-variance, or a sample with noise drawn once a trial."""
     rl_gradient: bool = False
@@ -202,6 +206,8 @@ class BeliefSettings:
             core_options=self.core_options,
             input_widths=self.input_widths,
             policy_widths=self.policy_widths,
+            policy=self.policy,
+            policy_options=self.policy_options,
             belief_input=self.belief_input,
             rl_gradient=self.rl_gradient,
         )

@@ -56,6 +56,35 @@ def _gridnavi_held_out() -> Benchmark:
     return _gridnavi("gridnavi-held-out", "GridNavi trained on 15 of its goals and tested on the other 6", train, test)
 
 
+def _gridnavi_variant(name: str, summary: str, env: GridNavi, optimal: Reference, known: dict[str, float]) -> Benchmark:
+    goals = gridnavi_goals()
+    return Benchmark(
+        name=name,
+        summary=summary,
+        source="Beck et al. 2023, section 5",
+        env=env,
+        train=goals,
+        test=goals,
+        num_episodes=4,
+        references={"random": Reference(partial(Random, env.spec), "any action"), "optimal": optimal},
+        known={"return": known},
+    )
+
+
+def _gridnavi_show() -> Benchmark:
+    env = GridNavi(shows_goal=True)
+    optimal = Reference(partial(gridnavi_policies.Reader, env), "reads the goal and goes straight there")
+    summary = "GridNavi, with the goal shown in the place of the start cell"
+    return _gridnavi_variant("gridnavi-show", summary, env, optimal, {"random": -4.6, "optimal": 44.286})
+
+
+def _gridnavi_dense() -> Benchmark:
+    env = GridNavi(dense_reward=True)
+    optimal = Reference(partial(gridnavi_policies.Oracle, env), "knows the goal", reveals_task=True)
+    summary = "GridNavi, with a reward that says how far the goal is"
+    return _gridnavi_variant("gridnavi-dense", summary, env, optimal, {"optimal": 38.133})
+
+
 _START_GOAL_METRICS = {
     "first_episode_steps": start_goal.first_episode_steps,
     "second_episode_steps": start_goal.second_episode_steps,
@@ -111,6 +140,8 @@ def rows() -> Rows:
         "gridnavi": _gridnavi_published,
         "gridnavi-cells": partial(_gridnavi_published, "gridnavi-cells", "cell"),
         "gridnavi-held-out": _gridnavi_held_out,
+        "gridnavi-show": _gridnavi_show,
+        "gridnavi-dense": _gridnavi_dense,
         "start-goal-5": partial(_start_goal, "start-goal-5", 5),
         "start-goal-7": partial(_start_goal, "start-goal-7", 7),
         "maze-7": partial(_maze, "maze-7", 7, 2),

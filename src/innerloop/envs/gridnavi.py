@@ -36,13 +36,27 @@ class GridNavi(Env):
 
     `obs="xy"`: the position as a `Box` of shape (2,), each coordinate divided by size - 1 (the original does not
     divide). `obs="cell"`: the cell x + size * y as a `Discrete`.
+
+    Two variants (Beck et al. 2023, section 5). With `shows_goal` the start cell looks like the goal; the original does
+    so after steps that end there, not after a reset. With `dense_reward` a step that does not end on the goal pays
+    -1 / size for each step that it is away.
     """
 
     spec: EnvSpec
     size: int = eqx.field(static=True)
     obs: Literal["xy", "cell"] = eqx.field(static=True)
+    shows_goal: bool = eqx.field(static=True)
+    dense_reward: bool = eqx.field(static=True)
 
-    def __init__(self, size: int = 5, max_steps: int = 15, obs: Literal["xy", "cell"] = "xy"):
+    def __init__(
+        self,
+        size: int = 5,
+        max_steps: int = 15,
+        obs: Literal["xy", "cell"] = "xy",
+        *,
+        shows_goal: bool = False,
+        dense_reward: bool = False,
+    ):
         if size < 3:
             raise ValueError(f"GridNavi(size={size}): there is no goal outside the start corner below size 3.")
         if obs not in ("xy", "cell"):
@@ -51,9 +65,11 @@ class GridNavi(Env):
         self.spec = EnvSpec(space, Discrete(len(MOVES)), max_steps)
         self.size = size
         self.obs = obs
+        self.shows_goal = shows_goal
+        self.dense_reward = dense_reward
 
     def observe(self, position: Int[Array, "2"]) -> Array:
-        """What the agent sees at `position`."""
+        """What a position looks like."""
         if self.obs == "cell":
             return position[0] + self.size * position[1]
         return position.astype(jnp.float32) / (self.size - 1)
@@ -64,16 +80,24 @@ class GridNavi(Env):
             return jnp.stack([obs % self.size, obs // self.size])
         return jnp.round(obs * (self.size - 1)).astype(jnp.int32)
 
+    def _see(self, task: GridTask, position: Int[Array, "2"]) -> Array:
+        """What the agent sees at a position."""
+        if self.shows_goal:
+            position = jnp.where(jnp.all(position == 0), task.goal, position)
+        return self.observe(position)
+
     def reset(self, key: Key, task: GridTask) -> tuple[GridState, TimeStep]:
         position = jnp.zeros((2,), jnp.int32)
-        return GridState(position, jnp.zeros((), jnp.int32)), restart(self.spec, self.observe(position))
+        return GridState(position, jnp.zeros((), jnp.int32)), restart(self.spec, self._see(task, position))
 
     def step(self, key: Key, task: GridTask, state: GridState, action: Array) -> tuple[GridState, TimeStep]:
         position = jnp.clip(state.position + jnp.array(MOVES)[action], 0, self.size - 1)
-        reward = jnp.where(jnp.all(position == task.goal), 1.0, -0.1)
+        distance = jnp.abs(position - task.goal).sum()
+        away = -distance / self.size if self.dense_reward else -0.1
+        reward = jnp.where(distance == 0, 1.0, away)
         next_state = GridState(position, state.time + 1)
         truncated = next_state.time >= self.spec.max_steps
-        return next_state, advance(self.observe(position), action, reward, truncated=truncated)
+        return next_state, advance(self._see(task, position), action, reward, truncated=truncated)
 
 
 def gridnavi_goals(size: int = 5) -> Finite:

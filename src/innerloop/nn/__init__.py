@@ -5,6 +5,7 @@ from innerloop.nn._core import Block, Cell, Core, Past, Stack
 from innerloop.nn._cores import CoreName, CoreOptions, make_core
 from innerloop.nn._heads import PolicyHead, act_extras, greedy_action
 from innerloop.nn._layers import CNN, MLP, Activation, Encoder, Init, LayerNorm, Linear, Product, orthogonal
+from innerloop.nn._structure import Conditioned, HyperInit, Joined, MakeOut, PolicyName, PolicyOptions, conditioned
 
 __all__ = [
     "CNN",
@@ -15,19 +16,26 @@ __all__ = [
     "Activation",
     "Block",
     "Cell",
+    "Conditioned",
     "Core",
     "CoreName",
     "CoreOptions",
     "Encoder",
     "Hebbian",
+    "HyperInit",
     "Init",
+    "Joined",
     "LayerNorm",
     "Linear",
+    "MakeOut",
     "Past",
     "PolicyHead",
+    "PolicyName",
+    "PolicyOptions",
     "Product",
     "Stack",
     "act_extras",
+    "conditioned",
     "greedy_action",
     "make_core",
     "orthogonal",
