@@ -62,8 +62,8 @@ from innerloop.envs.probes import PROBES
 from innerloop.nn import CoreOptions, PolicyOptions
 
 KEY = jax.random.key(0)
-SHORT = CoreOptions(num_layers=1, num_heads=2, context=3, state_size=4)
-"""A core that looks back less far than the trials of the contract are long."""
+SHORT = CoreOptions(num_layers=1, num_heads=2, context=3, state_size=4, num_slots=4, num_neighbors=2)
+"""A core that looks back less far, or has fewer slots, than the trials of the contract are long."""
 HYPER: dict[str, Any] = {"policy": "hyper", "policy_options": PolicyOptions("hfi")}
 """A hypernetwork that makes another net of every context from the start."""
 SPECS = {
@@ -85,6 +85,8 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
         spec, key=KEY, core="transformer", hidden_size=8, core_options=SHORT, reset_at_episodes=True
     ),
     "recurrent-snail": lambda spec: Recurrent(spec, key=KEY, core="snail", hidden_size=8, core_options=SHORT),
+    "recurrent-episodic": lambda spec: Recurrent(spec, key=KEY, core="episodic", hidden_size=8, core_options=SHORT),
+    "recurrent-ntm": lambda spec: Recurrent(spec, key=KEY, core="ntm", hidden_size=8, core_options=SHORT),
     "recurrent-no-reward-modular": lambda spec: Recurrent(
         spec, key=KEY, hidden_size=8, feed_reward=False, policy="modular", head_widths=(6, 6)
     ),
