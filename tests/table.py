@@ -23,6 +23,7 @@ from innerloop.agents import (
     Posterior,
     Present,
     Recurrent,
+    Reinstating,
     Soft,
     SoftPolicy,
     Structured,
@@ -40,6 +41,7 @@ from innerloop.algorithms.anil import ANIL
 from innerloop.algorithms.cavia import CAVIA
 from innerloop.algorithms.dream import DREAM
 from innerloop.algorithms.e_maml import EMAML
+from innerloop.algorithms.episodic_rl2 import EpisodicRL2
 from innerloop.algorithms.epopt import EPOpt
 from innerloop.algorithms.fine_tuning import FineTuning
 from innerloop.algorithms.fomaml import FOMAML
@@ -96,6 +98,8 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
     "recurrent-joint": lambda spec: Recurrent(
         spec, key=KEY, hidden_size=8, input_widths=(7,), head_widths=(6,), num_products=5, feed_prev_obs=True
     ),
+    "reinstating": lambda spec: Reinstating(spec, key=KEY, hidden_size=8, num_slots=2, num_neighbors=2),
+    "reinstating-context": lambda spec: Reinstating(spec, key=KEY, hidden_size=8, context=(1, 3), head_widths=(7,)),
     "belief": lambda spec: Belief(spec, key=KEY, latent_size=3, hidden_size=8, policy_widths=(8,)),
     "belief-sample": lambda spec: Belief(
         spec, key=KEY, latent_size=3, core="lstm", hidden_size=8, input_widths=(7,), belief_input="sample"
@@ -121,6 +125,7 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
 ON_ALL_SPECS = (
     "recurrent-gru",
     "recurrent-joint",
+    "reinstating",
     "belief",
     "soft",
     "posterior",
@@ -227,6 +232,7 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "a2c": lambda: (a2c(recurrent(), ADAM), bandit_trials()),
     "rl2": lambda: method(RL2(hidden_size=8)),
     "e-rl2": lambda: (PPO(recurrent(), ADAM, num_minibatches=2, num_free_episodes=2), bandit_trials()),
+    "episodic-rl2": lambda: method(EpisodicRL2(hidden_size=8, num_slots=4)),
     "maml-vpg": lambda: meta(MAML()),
     "maml-ppo": lambda: meta(MAML(), outer="ppo", num_outer_steps=2),
     "maml-trpo": lambda: meta(MAML(), outer="trpo"),

@@ -19,6 +19,7 @@ from innerloop.algorithms.cavia import CAVIA
 from innerloop.algorithms.dream import DREAM
 from innerloop.algorithms.e_maml import EMAML
 from innerloop.algorithms.e_rl2 import ERL2
+from innerloop.algorithms.episodic_rl2 import EpisodicRL2
 from innerloop.algorithms.epopt import EPOpt
 from innerloop.algorithms.fine_tuning import FineTuning
 from innerloop.algorithms.fomaml import FOMAML
@@ -56,6 +57,7 @@ class Method(Protocol):
 METHODS: Mapping[str, type[Any]] = {
     "rl2": RL2,
     "e-rl2": ERL2,
+    "episodic-rl2": EpisodicRL2,
     "memoryless": Memoryless,
     "epopt": EPOpt,
     "oracle": Oracle,
