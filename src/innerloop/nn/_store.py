@@ -59,9 +59,12 @@ class Found(NamedTuple):
 
 
 def _distances(store: Store, query: Float[Array, " key"]) -> Float[Array, " slot"]:
-    """Squared distances of a query to all keys; infinite where a slot is empty. For choosing, not for gradients."""
-    distances = jnp.square(jax.lax.stop_gradient(store.keys) - jax.lax.stop_gradient(query)[None]).sum(axis=-1)
-    return jnp.where(jnp.arange(distances.shape[0]) < store.num_used, distances, jnp.inf)
+    """Squared distances of a query to all keys; those of empty slots mean nothing."""
+    return jnp.square(store.keys - query[None]).sum(axis=-1)
+
+
+def _in_use(store: Store) -> Bool[Array, " slot"]:
+    return jnp.arange(store.keys.shape[0]) < store.num_used
 
 
 def check(num_slots: int, key_size: int, num_neighbors: int = 1, search: Search = "exact") -> None:
@@ -83,16 +86,21 @@ def read(store: Store, query: Float[Array, " key"], num_neighbors: int, search: 
     """
     num_slots, key_size = store.keys.shape
     check(num_slots, key_size, num_neighbors, search)
-    distances = _distances(store, query)
+    distances, in_use = _distances(store, query), _in_use(store)
+    compared = jax.lax.stop_gradient(jnp.where(in_use, distances, jnp.inf))
     if search == "exact":
-        slots = jax.lax.top_k(-distances, num_neighbors)[1]
+        slots = jax.lax.top_k(-compared, num_neighbors)[1]
     else:
-        slots = jax.lax.approx_min_k(distances, num_neighbors)[1]
-    present = slots < store.num_used
-    distances = jnp.square(store.keys[slots] - query[None]).sum(axis=-1)
-    weights = jnp.where(present, 1.0 / (distances + DELTA), 0.0)
-    weights = weights / jnp.maximum(weights.sum(), DELTA)
-    return Found(weights @ store.values[slots], slots, present, jnp.where(present, distances, jnp.inf))
+        slots = jax.lax.approx_min_k(compared, num_neighbors)[1]
+    # Weights of all slots, most of them 0: on CPU the gradient of a gather would be a loop.
+    chosen = _is_among(num_slots, slots) & in_use
+    weights = jnp.where(chosen, 1.0 / (distances + DELTA), 0.0)
+    value = weights @ store.values / jnp.maximum(weights.sum(), DELTA)
+    return Found(value, slots, slots < store.num_used, compared[slots])
+
+
+def _is_among(num_slots: int, slots: Int[Array, " neighbor"]) -> Bool[Array, " slot"]:
+    return (jnp.arange(num_slots)[:, None] == slots[None]).any(axis=1)
 
 
 def noted(store: Store, found: Found, hit: Bool[Array, ""]) -> Store:
@@ -100,8 +108,7 @@ def noted(store: Store, found: Found, hit: Bool[Array, ""]) -> Store:
 
     A query that was no hit counts as a query and uses nothing.
     """
-    slots = jnp.arange(store.keys.shape[0])
-    is_read = ((slots[:, None] == found.slots[None]) & found.present[None]).any(axis=1) & hit
+    is_read = _is_among(store.keys.shape[0], found.slots) & _in_use(store) & hit
     was_hit = hit.astype(jnp.float32)
     age = (store.num_writes - store.written[found.slots[0]]).astype(jnp.float32)
     return store._replace(
@@ -118,7 +125,7 @@ def write(store: Store, key: Float[Array, " key"], value: Float[Array, " width"]
     The slot: that of the nearest key, if its squared distance is at most `merge_distance`; else the first empty one; else
     the least recently used one, the first of equals.
     """
-    distances = _distances(store, key)
+    distances = jnp.where(_in_use(store), jax.lax.stop_gradient(_distances(store, key)), jnp.inf)
     nearest = jnp.argmin(distances).astype(jnp.int32)
     num_slots = distances.shape[0]
     is_known, is_full = distances[nearest] <= merge_distance, store.num_used == num_slots
