@@ -64,7 +64,7 @@ from innerloop.envs.probes import PROBES
 from innerloop.nn import CoreOptions, PolicyOptions
 
 KEY = jax.random.key(0)
-SHORT = CoreOptions(num_layers=1, num_heads=2, context=3, state_size=4, num_slots=4, num_neighbors=2)
+SHORT = CoreOptions(num_layers=1, num_heads=2, context=3, state_size=4, memory_slots=4, num_neighbors=2)
 """A core that looks back less far, or has fewer slots, than the trials of the contract are long."""
 HYPER: dict[str, Any] = {"policy": "hyper", "policy_options": PolicyOptions("hfi")}
 """A hypernetwork that makes another net of every context from the start."""
@@ -98,7 +98,7 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
     "recurrent-joint": lambda spec: Recurrent(
         spec, key=KEY, hidden_size=8, input_widths=(7,), head_widths=(6,), num_products=5, feed_prev_obs=True
     ),
-    "reinstating": lambda spec: Reinstating(spec, key=KEY, hidden_size=8, num_slots=2, num_neighbors=2),
+    "reinstating": lambda spec: Reinstating(spec, key=KEY, hidden_size=8, memory_slots=2, num_neighbors=2),
     "reinstating-context": lambda spec: Reinstating(spec, key=KEY, hidden_size=8, context=(1, 3), head_widths=(7,)),
     "belief": lambda spec: Belief(spec, key=KEY, latent_size=3, hidden_size=8, policy_widths=(8,)),
     "belief-sample": lambda spec: Belief(
@@ -232,7 +232,7 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "a2c": lambda: (a2c(recurrent(), ADAM), bandit_trials()),
     "rl2": lambda: method(RL2(hidden_size=8)),
     "e-rl2": lambda: (PPO(recurrent(), ADAM, num_minibatches=2, num_free_episodes=2), bandit_trials()),
-    "episodic-rl2": lambda: method(EpisodicRL2(hidden_size=8, num_slots=4)),
+    "episodic-rl2": lambda: method(EpisodicRL2(hidden_size=8, memory_slots=4)),
     "maml-vpg": lambda: meta(MAML()),
     "maml-ppo": lambda: meta(MAML(), outer="ppo", num_outer_steps=2),
     "maml-trpo": lambda: meta(MAML(), outer="trpo"),

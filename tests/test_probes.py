@@ -48,7 +48,7 @@ def test_episodic_rl2_remembers_both_of_what_comes_back() -> None:
     """Although its net is cleared in between."""
     probe = PROBES["coming-back"]
     learner = PPO(
-        partial(Reinstating, probe.env.spec, hidden_size=16, num_slots=3), ADAM, num_minibatches=2, gae_lambda=0.9
+        partial(Reinstating, probe.env.spec, hidden_size=16, memory_slots=3), ADAM, num_minibatches=2, gae_lambda=0.9
     )
     assert solve(probe, learner, 80) > probe.threshold
 

@@ -42,7 +42,7 @@ def after(agent: Reinstating, contexts: tuple[Any, ...]) -> Any:
 
 
 def test_what_was_known_comes_back_with_its_context_until_it_is_evicted() -> None:
-    agent = Reinstating(SPEC, key=KEY, hidden_size=8, num_slots=2)
+    agent = Reinstating(SPEC, key=KEY, hidden_size=8, memory_slots=2)
 
     @eqx.filter_jit
     def act(memory: Any, now: Any) -> Any:
@@ -64,7 +64,7 @@ def test_what_was_known_comes_back_with_its_context_until_it_is_evicted() -> Non
 
 
 def test_a_session_is_one_lifetime_however_long() -> None:
-    session = Session(Reinstating(SPEC, key=KEY, hidden_size=8, num_slots=2), SPEC)
+    session = Session(Reinstating(SPEC, key=KEY, hidden_size=8, memory_slots=2), SPEC)
     for episode in range(7):
         obs = np.asarray([A, B][episode % 2])
         session.act(obs)
@@ -80,7 +80,7 @@ def test_a_store_in_mid_trial_is_resumed_bit_for_bit(tmp_path: Path) -> None:
     made = configure(
         "episodic-rl2",
         "bandit-n10-k5",
-        settings=EpisodicRL2(hidden_size=4, num_slots=2, training=training),
+        settings=EpisodicRL2(hidden_size=4, memory_slots=2, training=training),
         log_every=1,
         checkpoint_every=1,
         evaluate_every=0,
@@ -102,7 +102,7 @@ def test_settings_that_make_no_sense_are_refused() -> None:
         {"context": (2, 5)},
         {"context": (2, 2)},
         {"hit_distance": -1.0},
-        {"num_neighbors": 3, "num_slots": 2},
+        {"num_neighbors": 3, "memory_slots": 2},
     ):
         with pytest.raises(ValueError, match=next(iter(told))):
             Reinstating(SPEC, key=KEY, **told)

@@ -18,7 +18,7 @@ from innerloop.nn._state_space import DiagonalBlock, linear_recurrence
 
 KEY = jax.random.key(0)
 NAMES = get_args(CoreName)
-SHORT = CoreOptions(num_layers=1, context=5, num_heads=2, state_size=4, num_slots=5, num_neighbors=3, key_size=4)
+SHORT = CoreOptions(num_layers=1, context=5, num_heads=2, state_size=4, memory_slots=5, num_neighbors=3, key_size=4)
 NUM_STEPS = 17
 XS = jax.random.normal(KEY, (NUM_STEPS, 3))
 FIRST = jnp.zeros(NUM_STEPS, bool).at[jnp.asarray([8, 9])].set(True)
@@ -158,7 +158,7 @@ def test_plastic_weights_change_what_the_same_input_does() -> None:
 
 
 def test_an_episodic_core_finds_what_it_stored_under_a_key_and_nothing_before_that() -> None:
-    core = core_of("episodic", num_slots=32, num_neighbors=1, key_size=32)
+    core = core_of("episodic", memory_slots=32, num_neighbors=1, key_size=32)
     xs = 4.0 * XS
     state, _ = core.step(core.initial(), xs[0])
     assert (float(state.store.num_queries), float(state.store.num_hits)) == (1, 0)
@@ -208,9 +208,9 @@ def test_settings_that_make_no_sense_are_refused() -> None:
     for name in ("transformer", "snail"):
         with pytest.raises(ValueError, match="context=1"):
             core_of(name, context=1)
-    for told in ({"num_slots": 2}, {"num_neighbors": 6}, {"num_neighbors": 0}, {"key_size": 0}):
+    for told in ({"memory_slots": 2}, {"num_neighbors": 6}, {"num_neighbors": 0}, {"key_size": 0}):
         with pytest.raises(ValueError, match=f"{next(iter(told))}="):
             core_of("episodic", **told)
-    for told in ({"num_slots": 2}, {"key_size": 0}):
+    for told in ({"memory_slots": 2}, {"key_size": 0}):
         with pytest.raises(ValueError, match="at least 3 slots"):
             core_of("ntm", **told)

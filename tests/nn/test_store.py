@@ -88,9 +88,9 @@ def test_it_overwrites_fills_and_evicts_as_a_list_does() -> None:
     assert store_metrics(jnp.zeros(3)) == {}
 
 
-def filled(num_slots: int, num_writes: int) -> Store:
+def filled(memory_slots: int, num_writes: int) -> Store:
     keys, values = jax.random.normal(KEY, (num_writes, 3)), jax.random.normal(jax.random.key(1), (num_writes, 2))
-    store = Store.empty(num_slots, 3, 2)
+    store = Store.empty(memory_slots, 3, 2)
     for key, value in zip(keys, values, strict=True):
         store = write(store, key, value)
     return store

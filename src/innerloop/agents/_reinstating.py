@@ -82,7 +82,7 @@ class Reinstating(ActorCritic):
     value: Linear
     spec: EnvSpec
     context: tuple[int, int] | None = eqx.field(static=True)
-    num_slots: int = eqx.field(static=True)
+    memory_slots: int = eqx.field(static=True)
     num_neighbors: int = eqx.field(static=True)
     hit_distance: float = eqx.field(static=True)
     search: Search = eqx.field(static=True)
@@ -95,7 +95,7 @@ class Reinstating(ActorCritic):
         key: Key,
         hidden_size: int = 64,
         context: tuple[int, int] | None = None,
-        num_slots: int = 32,
+        memory_slots: int = 32,
         num_neighbors: int = 1,
         hit_distance: float = 0.25,
         search: Search = "exact",
@@ -120,12 +120,12 @@ class Reinstating(ActorCritic):
         self.value = Linear(value_key, num_seen, 1)
         self.spec = spec
         self.context = context
-        self.num_slots = num_slots
+        self.memory_slots = memory_slots
         self.num_neighbors = num_neighbors
         self.hit_distance = hit_distance
         self.search = search
         self.episodes_per_adapt = 1
-        check(num_slots, self._key_size, num_neighbors, search)
+        check(memory_slots, self._key_size, num_neighbors, search)
 
     @property
     def _key_size(self) -> int:
@@ -135,7 +135,7 @@ class Reinstating(ActorCritic):
         return ReinstatingMemory(self._empty(), self._no_step())
 
     def _empty(self) -> Recalled:
-        store = Store.empty(self.num_slots, self._key_size, self.cell.size)
+        store = Store.empty(self.memory_slots, self._key_size, self.cell.size)
         return Recalled(self.cell.initial(), jnp.zeros((self._key_size,)), store)
 
     def _no_step(self) -> Before:

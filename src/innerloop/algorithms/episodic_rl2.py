@@ -24,7 +24,7 @@ class EpisodicRL2:
     """Width of the memory within an episode, and of what is stored."""
     context: tuple[int, int] | None = None
     """Entries of an episode's first observation that are its key: from, up to. By default the whole encoded one."""
-    num_slots: int = 32
+    memory_slots: int = 32
     """Episodes that the store holds; beyond that, the least recently used is evicted."""
     num_neighbors: int = 1
     """Slots that are read: those with the nearest keys."""
@@ -50,7 +50,7 @@ class EpisodicRL2:
             benchmark.env.spec,
             hidden_size=self.hidden_size,
             context=self.context,
-            num_slots=self.num_slots,
+            memory_slots=self.memory_slots,
             num_neighbors=self.num_neighbors,
             hit_distance=self.hit_distance,
             search=self.search,

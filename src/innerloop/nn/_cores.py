@@ -37,7 +37,7 @@ class CoreOptions:
     """States of each channel of `mamba`."""
     parallel_scan: bool = True
     """Compute sequences of `ssm` and `mamba` by a parallel scan, not by a loop."""
-    num_slots: int = 32
+    memory_slots: int = 32
     """Slots of the external memory of `episodic` and `ntm`."""
     num_neighbors: int = 4
     """Slots that `episodic` reads: those with the nearest keys."""
@@ -62,10 +62,10 @@ def make_core(name: CoreName, key: Key, num_in: int, size: int, options: CoreOpt
 
         def cell(key: Key, num_in: int, size: int) -> Cell:
             if name == "episodic":
-                kept = options.num_slots, options.num_neighbors, options.key_size, options.search
+                kept = options.memory_slots, options.num_neighbors, options.key_size, options.search
                 return Episodic(key, num_in, size, *kept)
             if name == "ntm":
-                return NTM(key, num_in, size, options.num_slots, options.key_size)
+                return NTM(key, num_in, size, options.memory_slots, options.key_size)
             return CELLS[name](key, num_in, size)
 
         if num_layers == 1:

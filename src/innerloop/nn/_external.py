@@ -65,24 +65,24 @@ class Episodic(Cell):
     lstm: ReinstatingLSTM
     key: Linear
     size: int = eqx.field(static=True)
-    num_slots: int = eqx.field(static=True)
+    memory_slots: int = eqx.field(static=True)
     num_neighbors: int = eqx.field(static=True)
     search: Search = eqx.field(static=True)
 
     def __init__(
-        self, key: Key, num_in: int, size: int, num_slots: int, num_neighbors: int, key_size: int, search: Search
+        self, key: Key, num_in: int, size: int, memory_slots: int, num_neighbors: int, key_size: int, search: Search
     ):
-        check(num_slots, key_size, num_neighbors, search)
+        check(memory_slots, key_size, num_neighbors, search)
         lstm_key, key_key = jax.random.split(key)
         self.lstm = ReinstatingLSTM(lstm_key, num_in, size)
         self.key = Linear(key_key, num_in, key_size)
         self.size = size
-        self.num_slots = num_slots
+        self.memory_slots = memory_slots
         self.num_neighbors = num_neighbors
         self.search = search
 
     def initial(self) -> EpisodicState:
-        return EpisodicState(self.lstm.initial(), Store.empty(self.num_slots, self.key.bias.shape[0], self.size))
+        return EpisodicState(self.lstm.initial(), Store.empty(self.memory_slots, self.key.bias.shape[0], self.size))
 
     def project(self, x: Float[Array, " num_in"]) -> Float[Array, " projected"]:
         return jnp.concatenate([self.lstm.project(x), self.key(x)])
@@ -113,25 +113,25 @@ class NTM(Cell):
     heads: Linear
     leave: Linear
     size: int = eqx.field(static=True)
-    num_slots: int = eqx.field(static=True)
+    memory_slots: int = eqx.field(static=True)
     width: int = eqx.field(static=True)
 
-    def __init__(self, key: Key, num_in: int, size: int, num_slots: int, width: int):
-        if num_slots < 3 or width < 1:
+    def __init__(self, key: Key, num_in: int, size: int, memory_slots: int, width: int):
+        if memory_slots < 3 or width < 1:
             raise ValueError(
-                f"num_slots={num_slots}, key_size={width}: `ntm` needs at least 3 slots of at least 1 number."
+                f"memory_slots={memory_slots}, key_size={width}: `ntm` needs at least 3 slots of at least 1 number."
             )
         controller_key, heads_key, leave_key = jax.random.split(key, 3)
         self.controller = LSTM(controller_key, num_in + width, size)
         self.heads = Linear(heads_key, size, 2 * (width + 6) + 2 * width)
         self.leave = Linear(leave_key, size + width, size)
         self.size = size
-        self.num_slots = num_slots
+        self.memory_slots = memory_slots
         self.width = width
 
     def initial(self) -> NTMState:
-        memory = jnp.full((self.num_slots, self.width), 1e-6)
-        first = (jnp.arange(self.num_slots) == 0).astype(jnp.float32)
+        memory = jnp.full((self.memory_slots, self.width), 1e-6)
+        first = (jnp.arange(self.memory_slots) == 0).astype(jnp.float32)
         return NTMState(self.controller.initial(), memory, first, first, jnp.zeros((self.width,)))
 
     def project(self, x: Float[Array, " num_in"]) -> Float[Array, " gates"]:

@@ -36,11 +36,11 @@ class Store(NamedTuple):
     """Writes since the nearest slot was written, summed over hits."""
 
     @classmethod
-    def empty(cls, num_slots: int, key_size: int, width: int) -> "Store":
+    def empty(cls, memory_slots: int, key_size: int, width: int) -> "Store":
         """No slot in use."""
-        check(num_slots, key_size)
-        never, none = jnp.zeros((num_slots,), jnp.int32), jnp.zeros((), jnp.int32)
-        keys, values = jnp.zeros((num_slots, key_size)), jnp.zeros((num_slots, width))
+        check(memory_slots, key_size)
+        never, none = jnp.zeros((memory_slots,), jnp.int32), jnp.zeros((), jnp.int32)
+        keys, values = jnp.zeros((memory_slots, key_size)), jnp.zeros((memory_slots, width))
         return cls(keys, values, never, never, none, none, *(jnp.zeros(()) for _ in range(3)))
 
 
@@ -67,13 +67,13 @@ def _in_use(store: Store) -> Bool[Array, " slot"]:
     return jnp.arange(store.keys.shape[0]) < store.num_used
 
 
-def check(num_slots: int, key_size: int, num_neighbors: int = 1, search: Search = "exact") -> None:
+def check(memory_slots: int, key_size: int, num_neighbors: int = 1, search: Search = "exact") -> None:
     """Raise unless there is such a store, and it can be read so."""
-    for name, count in (("num_slots", num_slots), ("key_size", key_size)):
+    for name, count in (("memory_slots", memory_slots), ("key_size", key_size)):
         if count < 1:
             raise ValueError(f"{name}={count}: must be at least 1.")
-    if not 1 <= num_neighbors <= num_slots:
-        raise ValueError(f"num_neighbors={num_neighbors}: choose from 1 to num_slots={num_slots}.")
+    if not 1 <= num_neighbors <= memory_slots:
+        raise ValueError(f"num_neighbors={num_neighbors}: choose from 1 to memory_slots={memory_slots}.")
     if search not in get_args(Search):
         raise ValueError(f"search={search!r}: choose exact or approximate.")
 
@@ -84,8 +84,8 @@ def read(store: Store, query: Float[Array, " key"], num_neighbors: int, search: 
     Differentiable with respect to the query, the keys and the values; which slots are chosen is not. The approximate
     search is `jax.lax.approx_min_k`, which is fast on TPUs; elsewhere XLA falls back to an exact one.
     """
-    num_slots, key_size = store.keys.shape
-    check(num_slots, key_size, num_neighbors, search)
+    memory_slots, key_size = store.keys.shape
+    check(memory_slots, key_size, num_neighbors, search)
     distances, in_use = _distances(store, query), _in_use(store)
     compared = jax.lax.stop_gradient(jnp.where(in_use, distances, jnp.inf))
     if search == "exact":
@@ -93,14 +93,14 @@ def read(store: Store, query: Float[Array, " key"], num_neighbors: int, search: 
     else:
         slots = jax.lax.approx_min_k(compared, num_neighbors)[1]
     # Weights of all slots, most of them 0: on CPU the gradient of a gather would be a loop.
-    chosen = _is_among(num_slots, slots) & in_use
+    chosen = _is_among(memory_slots, slots) & in_use
     weights = jnp.where(chosen, 1.0 / (distances + DELTA), 0.0)
     value = weights @ store.values / jnp.maximum(weights.sum(), DELTA)
     return Found(value, slots, slots < store.num_used, compared[slots])
 
 
-def _is_among(num_slots: int, slots: Int[Array, " neighbor"]) -> Bool[Array, " slot"]:
-    return (jnp.arange(num_slots)[:, None] == slots[None]).any(axis=1)
+def _is_among(memory_slots: int, slots: Int[Array, " neighbor"]) -> Bool[Array, " slot"]:
+    return (jnp.arange(memory_slots)[:, None] == slots[None]).any(axis=1)
 
 
 def noted(store: Store, found: Found, hit: Bool[Array, ""]) -> Store:
@@ -127,12 +127,12 @@ def write(store: Store, key: Float[Array, " key"], value: Float[Array, " width"]
     """
     distances = jnp.where(_in_use(store), jax.lax.stop_gradient(_distances(store, key)), jnp.inf)
     nearest = jnp.argmin(distances).astype(jnp.int32)
-    num_slots = distances.shape[0]
-    is_known, is_full = distances[nearest] <= merge_distance, store.num_used == num_slots
+    memory_slots = distances.shape[0]
+    is_known, is_full = distances[nearest] <= merge_distance, store.num_used == memory_slots
     oldest = jnp.argmin(store.used).astype(jnp.int32)
     slot = jnp.where(is_known, nearest, jnp.where(is_full, oldest, store.num_used))
     now = store.num_writes + 1
-    chosen = jnp.arange(num_slots) == slot
+    chosen = jnp.arange(memory_slots) == slot
     return store._replace(
         keys=jnp.where(chosen[:, None], key[None], store.keys),
         values=jnp.where(chosen[:, None], value[None], store.values),
