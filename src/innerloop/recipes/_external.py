@@ -8,7 +8,17 @@ from innerloop.algorithms.rl2 import RL2
 from innerloop.nn import CoreName, CoreOptions
 from innerloop.recipes._recipe import BASE, Recipe
 
-REOCCURRING = OnPolicy(**(BASE | {"num_updates": 150, "num_tasks": 128, "num_minibatches": 4, "gamma": 0.9}))
+REOCCURRING = OnPolicy(
+    num_updates=80,
+    num_tasks=128,
+    num_minibatches=8,
+    num_epochs=3,
+    learning_rate=5e-3,
+    gamma=0.9,
+    gae_lambda=0.8,
+    entropy_coef=0.02,
+    bptt_length=100,
+)
 RECALL = OnPolicy(**(BASE | {"num_updates": 300, "num_tasks": 512, "num_minibatches": 8, "gamma": 0.0}))
 
 
