@@ -6,7 +6,7 @@ from innerloop.algorithms._on_policy import OnPolicy
 from innerloop.algorithms.episodic_rl2 import EpisodicRL2
 from innerloop.algorithms.rl2 import RL2
 from innerloop.nn import CoreName, CoreOptions
-from innerloop.recipes._recipe import BASE, Recipe
+from innerloop.recipes._recipe import Recipe
 
 REOCCURRING = OnPolicy(
     num_updates=80,
@@ -19,7 +19,17 @@ REOCCURRING = OnPolicy(
     entropy_coef=0.02,
     bptt_length=100,
 )
-RECALL = OnPolicy(**(BASE | {"num_updates": 300, "num_tasks": 512, "num_minibatches": 8, "gamma": 0.0}))
+RECALL = OnPolicy(
+    num_updates=80,
+    num_tasks=512,
+    num_minibatches=8,
+    learning_rate=5e-3,
+    final_learning_rate=2e-3,
+    gamma=0.0,
+    gae_lambda=0.9,
+    entropy_coef=0.05,
+)
+FED = "The memory is not fed actions and rewards: while pairs are shown, actions mean nothing."
 
 
 def _comes_back(id: str, method: str, settings: Any, **told: Any) -> Recipe:
@@ -35,14 +45,20 @@ def _comes_back(id: str, method: str, settings: Any, **told: Any) -> Recipe:
     )
 
 
-def _recall(core: CoreName, memory_slots: int = 32, **told: Any) -> Recipe:
+def _recall(core: CoreName, **notes: str) -> Recipe:
     return Recipe(
         id=f"associative-recall-{core}",
         method="rl2",
         benchmark="associative-recall",
-        settings=RL2(core=core, core_options=CoreOptions(memory_slots=memory_slots, num_neighbors=16), training=RECALL),
+        settings=RL2(
+            core=core,
+            core_options=CoreOptions(num_neighbors=16),
+            feed_action=False,
+            feed_reward=False,
+            training=RECALL,
+        ),
         num_test_tasks=1000,
-        **told,
+        notes={"input": FED, **notes},
     )
 
 
@@ -62,5 +78,5 @@ ROWS: tuple[Recipe, ...] = (
     ),
     _recall("episodic"),
     _recall("ntm"),
-    _recall("lstm", notes={"contrast": "An LSTM without an external memory; otherwise the same."}),
+    _recall("lstm", contrast="An LSTM without an external memory; otherwise the same."),
 )
