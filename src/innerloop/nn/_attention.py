@@ -62,11 +62,10 @@ class Gate(eqx.Module):
         self.reset = Linear(reset_key, size, size)
 
     def __call__(self, old: Float[Array, " size"], new: Float[Array, " size"]) -> Float[Array, " size"]:
-        size = old.shape[0]
-        from_new = self.from_new(new)
-        reset, update = jnp.split(sigmoid(from_new[: 2 * size] + self.from_old(old)), 2)
-        candidate = jnp.tanh(from_new[2 * size :] + self.reset(reset * old))
-        return old + update * (candidate - old)
+        resets, updates, candidates = jnp.split(self.from_new(new), 3)
+        more_resets, more_updates = jnp.split(self.from_old(old), 2)
+        candidate = jnp.tanh(candidates + self.reset(sigmoid(resets + more_resets) * old))
+        return old + sigmoid(updates + more_updates) * (candidate - old)
 
 
 class AttentionBlock(Block):
