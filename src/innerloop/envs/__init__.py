@@ -9,6 +9,7 @@ from innerloop.envs.bandits import (
     RestlessTask,
     dependent_bandits,
     informative_bandits,
+    one_good_arm,
     restless_bandits,
     uniform_bandits,
     uniform_dependent_bandits,
@@ -43,6 +44,7 @@ from innerloop.envs.regression import (
     sinusoids,
     sinusoids_with_frequency,
 )
+from innerloop.envs.reoccurring import Reoccurring, ReoccurringTask, ReoccurringTasks, reoccurring_tasks
 from innerloop.envs.rooms import Rooms, RoomsTask, rooms_tasks
 from innerloop.envs.start_goal import Mazes, StartGoalGrid, StartGoalTask, placements
 from innerloop.envs.supervised import Supervised
@@ -87,6 +89,9 @@ __all__ = [
     "Reacher",
     "ReacherTask",
     "Regression",
+    "Reoccurring",
+    "ReoccurringTask",
+    "ReoccurringTasks",
     "RestlessBandit",
     "RestlessTask",
     "RevealTask",
@@ -117,6 +122,7 @@ __all__ = [
     "navigation_goals",
     "navigation_worlds",
     "object_pairs",
+    "one_good_arm",
     "pendulum_masses",
     "placements",
     "pole_ensemble",
@@ -127,6 +133,7 @@ __all__ = [
     "random_walk_env",
     "random_walks",
     "reacher_goals",
+    "reoccurring_tasks",
     "restless_bandits",
     "rooms_tasks",
     "semicircle_goals",
