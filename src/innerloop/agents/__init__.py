@@ -11,6 +11,7 @@ from innerloop.agents._recurrent import Recurrent
 from innerloop.agents._soft import Soft, SoftPolicy
 from innerloop.agents._structured import Structured
 from innerloop.agents._summary import History, Present, Summary
+from innerloop.agents._task_conditioned import TaskConditioned
 
 __all__ = [
     "AnswerError",
@@ -29,4 +30,5 @@ __all__ = [
     "SoftPolicy",
     "Structured",
     "Summary",
+    "TaskConditioned",
 ]

@@ -5,7 +5,16 @@ from innerloop.nn._core import Block, Cell, Core, Past, Stack
 from innerloop.nn._cores import CoreName, CoreOptions, make_core
 from innerloop.nn._heads import PolicyHead, act_extras, greedy_action
 from innerloop.nn._layers import CNN, MLP, Activation, Encoder, Init, LayerNorm, Linear, Product, orthogonal
-from innerloop.nn._structure import Conditioned, HyperInit, Joined, MakeOut, PolicyName, PolicyOptions, conditioned
+from innerloop.nn._structure import (
+    Conditioned,
+    HyperInit,
+    Joined,
+    MakeOut,
+    PolicyName,
+    PolicyOptions,
+    Routed,
+    conditioned,
+)
 
 __all__ = [
     "CNN",
@@ -33,6 +42,7 @@ __all__ = [
     "PolicyName",
     "PolicyOptions",
     "Product",
+    "Routed",
     "Stack",
     "act_extras",
     "conditioned",
