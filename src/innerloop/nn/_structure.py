@@ -207,7 +207,8 @@ class Modular(Routed):
         modules, width = trunk.biases[0].shape
         num_routings = len(trunk.weights) - 1
         keys = jax.random.split(key, 2 + 2 * num_routings)
-        self.embed_context = Linear(keys[0], num_context, width)
+        # Of unit size for a one-hot context: products with small numbers would begin alike for all tasks.
+        self.embed_context = Linear(keys[0], num_context, width, scale=width**0.5)
         self.embed_input = Linear(keys[1], num_in, width)
         self.logits = tuple(Linear(key, width, modules**2) for key in keys[2 : 2 + num_routings])
         self.back = tuple(Linear(key, modules**2, width) for key in keys[2 + num_routings : -1])

@@ -99,7 +99,7 @@ def plot_routing(
         axes.set_xticks(range(fed * modules), [str(1 + j % modules) for j in range(fed * modules)], fontsize=6)
         axes.set_yticks(range(num_tasks), [str(1 + k) for k in range(num_tasks)], fontsize=7)
         axes.tick_params(length=0)
-        axes.set_xlabel(f"modules, {i + 1}" if layers > 1 else "modules", fontsize=8)
+        axes.set_xlabel(f"modules, layer {i + 1}" if layers > 1 else "modules", fontsize=8)
     panels[0].set_ylabel("task", fontsize=8)
     figure.colorbar(picture, ax=list(panels), label="share", shrink=0.8)
     figure.suptitle(title, fontsize=9)
