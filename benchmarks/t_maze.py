@@ -6,7 +6,7 @@ Trains `NUM_SEEDS` seeds of each core on corridors of growing length, with the s
 batch and budget at a length, and writes results/t-maze.json. On each length but the first, training goes on from what was
 learned on the one before: walking and turning are known then, and what is left to learn is to remember for longer. (Who is
 behind pays the same whatever it does. So the longer the corridor, the rarer are steps that tell what is right, and an agent
-that begins there often learns to walk, and never to turn, whatever its memory.)
+that begins on a long one learns to walk late or never, whatever its memory.)
 
 Every `LOOK` updates all seeds play held-out trials, actions drawn. A seed has solved a length once it earned `SOLVED` at a
 look, and a core once `ENOUGH` of its seeds have. Training stops when all have, or when the budget is used up; a core that has
@@ -43,7 +43,7 @@ CORES = ("gru", "lstm", "rnn", "hebbian", "ssm", "mamba", "transformer", "snail"
 JUDGED, CONTRAST = ("transformer", "ssm"), "gru"
 HIDDEN_SIZE = 32
 NUM_SEEDS, ENOUGH, SOLVED = 5, 3, 0.95
-NUM_TRIALS, LOOK = 64, 10
+NUM_TRIALS, LOOK = 32, 10
 
 
 class Size(NamedTuple):
@@ -55,21 +55,22 @@ class Size(NamedTuple):
 
 
 SIZES = {
-    10: Size(64, 2, 300),
-    30: Size(64, 2, 300),
-    100: Size(32, 2, 300),
-    300: Size(32, 2, 300),
-    1000: Size(16, 4, 300),
+    10: Size(512, 8, 100),
+    30: Size(512, 8, 100),
+    100: Size(256, 8, 100),
+    300: Size(64, 4, 60),
+    1000: Size(16, 4, 60),
 }
 """By length of the corridor."""
 
 
-def training(size: Size) -> OnPolicy:
+def training(length: int) -> OnPolicy:
     """The outer loop. Rates are constant, so that they do not depend on when training stops.
 
-    Advantages are left as they are: once a maze is solved nothing but noise is left in them, and to give that unit variance
-    undoes what was learned.
+    A step costs in proportion to 1 / `length`, and so does entropy earn. Advantages are left as they are: once a maze is
+    solved nothing but noise is left in them, and to give that unit variance undoes what was learned.
     """
+    size = SIZES[length]
     return OnPolicy(
         num_updates=size.num_updates,
         num_tasks=size.num_tasks,
@@ -77,9 +78,10 @@ def training(size: Size) -> OnPolicy:
         learning_rate=1e-3,
         final_learning_rate=1e-3,
         gamma=0.999,
-        gae_lambda=0.3,
-        entropy_coef=0.02,
-        final_entropy_coef=0.02,
+        gae_lambda=0.95,
+        value_coef=0.1,
+        entropy_coef=0.3 / length,
+        final_entropy_coef=0.3 / length,
         normalize_advantage=False,
     )
 
@@ -119,7 +121,7 @@ def measure(core: str, length: int, folder: Path, seed: int = 0) -> dict[str, An
     # SNAIL's net grows with its context, so one that goes on needs its longest from the first.
     options = CoreOptions(context=max(SIZES) + 1 if core == "snail" else length + 1)
     settings = RL2(
-        core=core, hidden_size=HIDDEN_SIZE, head_widths=(HIDDEN_SIZE,), core_options=options, training=training(size)
+        core=core, hidden_size=HIDDEN_SIZE, head_widths=(HIDDEN_SIZE,), core_options=options, training=training(length)
     )
     key, learner = jax.random.key(seed), settings.learner(row)
     collector = JaxCollector(row.env, row.train, size.num_tasks, row.num_episodes)
