@@ -28,6 +28,7 @@ from innerloop.agents import (
     SoftPolicy,
     Structured,
     Summary,
+    TaskConditioned,
 )
 from innerloop.agents._decoders import RecurrentDecoder
 from innerloop.agents._decoupled import Decoupled, TaskPolicy
@@ -114,6 +115,7 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
     "decoupled": lambda spec: decoupled(spec),
     "feedforward": lambda spec: FeedForward(spec, key=KEY, widths=(8,)),
     "feedforward-context": lambda spec: FeedForward(spec, key=KEY, widths=(8,), num_context=2, has_value=False),
+    "task-conditioned-library": lambda spec: TaskConditioned(spec, 2, key=KEY, widths=(6, 6), policy="library"),
     "greedy": lambda spec: Greedy(Recurrent(spec, key=KEY, hidden_size=8)),
     "gradient": lambda spec: gradient(FeedForward(spec, key=KEY, widths=(8,)), spec, learn_rates=True),
     "gradient-head": lambda spec: gradient(FeedForward(spec, key=KEY, widths=(8,)), spec, adapted=("policy",)),
@@ -266,6 +268,7 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "memoryless": lambda: method(Memoryless(widths=(8,))),
     "epopt": lambda: method(EPOpt(epsilon=0.5, widths=(8,)), training=replace(SMALL, across_episodes=False)),
     "oracle": lambda: method(Oracle(widths=(8,))),
+    "oracle-modular": lambda: method(Oracle(widths=(8, 8), policy="modular"), "ten-tasks"),
 }
 SPREAD = ("ppo-trials", "ppo-stream", "maml-chunks", "reptile", "pearl")
 """Rows that are spread over two devices in the everyday tests, one for each collector and family."""
@@ -273,6 +276,6 @@ VARIANTS = (
     *("ppo-critic", "ppo-predictor", "ppo-bptt", "ppo-cut", "ppo-value-clip", "ppo-stream-cut", "oracle"),
     *("maml-vpg", "maml-ppo", "maml-trpo", "fomaml", "anil", "maesn", "meta-sgd", "e-maml", "promp"),
     *("meta-policy-search", "fine-tuning", "hyperx", "varibad-all", "sac", "pearl-finite", "pearl-recurrent"),
-    *("rl2-hyper", "pearl-modular"),
+    *("rl2-hyper", "pearl-modular", "oracle-modular"),
 )
 """Rows that differ from another one by an option or a part that has tests of its own: tested when there is more time."""

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from innerloop._rollout import where
+from innerloop._rollout import remember, where
 from innerloop.nn import Core, CoreName, CoreOptions, Past, make_core
 from innerloop.nn._attention import Gate, rotated
 from innerloop.nn._external import addressed
@@ -36,7 +36,7 @@ def loop(core: Core, state: Any, xs: Any, first: Any, valid: Any) -> tuple[Any, 
         x, is_first, is_valid = inputs
         state = where(is_first, core.initial(), state)
         after, output = core.step(state, x)
-        return where(is_valid, after, state), output
+        return remember(is_valid, after, state), output
 
     return jax.lax.scan(step, state, (xs, first, valid))
 

@@ -9,7 +9,7 @@ from innerloop.nn import Linear, PolicyOptions, conditioned
 KEY = jax.random.key(0)
 CONTEXT, SEEN, NUM_OUT = 5, 3, 2
 Z, X = (jax.random.normal(jax.random.key(i), (n,)) for i, n in ((1, CONTEXT), (2, SEEN)))
-NAMES = ("mlp", "film", "hyper", "heads", "mixture", "modular")
+NAMES = ("mlp", "film", "hyper", "heads", "mixture", "modular", "library")
 
 
 def make(name, widths=(8, 8), **options):
@@ -108,7 +108,36 @@ def test_routing_is_a_mixture_for_every_module_and_decides_what_it_is_fed():
     np.testing.assert_allclose(net(Z, X)[0], net.outs[0](jnp.concatenate(h)), rtol=1e-5)
 
 
+def test_a_library_is_the_same_modules_at_every_depth():
+    net = moved(make("library", (4, 4, 4), num_modules=3))
+    weight, bias = net.trunk.weights[0], net.trunk.biases[0]
+    h = jnp.tanh(X @ net.embed.layers[0].weight + net.embed.layers[0].bias)
+    for depth in range(3):
+        router = net.routers[depth]
+        shares = jax.nn.softmax(Z @ router.weight[:CONTEXT] + h @ router.weight[CONTEXT:] + router.bias)
+        np.testing.assert_allclose(net.routing(Z, X)[depth, 0], shares, rtol=1e-5)
+        h = sum(shares[m] * jnp.tanh(h @ weight[m] + bias[m]) for m in range(3))
+    np.testing.assert_allclose(net(Z, X)[0], net.outs[0](h), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mixture", "modular", "library"])
+def test_hard_routing_chooses_the_largest_share_and_learns_as_the_mixture_would(name):
+    soft, hard = (moved(make(name, hard_routing=is_hard)) for is_hard in (False, True))
+    mixed, chosen = (np.asarray(net.routing(Z, X)[0]) for net in (soft, hard))
+    np.testing.assert_array_equal(chosen, np.eye(4)[mixed.argmax(axis=-1)])
+
+    def slopes(net):
+        return jax.grad(lambda z: net.routing(z, X)[0, :, 1:3].sum())(Z)
+
+    np.testing.assert_allclose(slopes(hard), slopes(soft), rtol=1e-5)
+    assert np.any(slopes(hard) != 0)
+
+
 def test_what_cannot_be_built_is_named():
+    with pytest.raises(ValueError, match=r"policy='library': its modules have one width.*got \(8, 4\)"):
+        make("library", (8, 4))
+    with pytest.raises(ValueError, match=r"hard_routing=True: policy='heads' routes nothing"):
+        make("heads", hard_routing=True)
     with pytest.raises(ValueError, match=r"policy='modular': needs hidden layers, 2 or more; got \(8,\)"):
         make("modular", (8,))
     with pytest.raises(ValueError, match=r"policy='film': needs hidden layers, 1 or more; got \(\)"):

@@ -12,6 +12,7 @@ from innerloop.agents._reinstating import Reinstating
 from innerloop.agents._soft import Soft, SoftPolicy
 from innerloop.agents._structured import Structured
 from innerloop.agents._summary import History, Present, Summary
+from innerloop.agents._task_conditioned import TaskConditioned
 
 __all__ = [
     "AnswerError",
@@ -31,4 +32,5 @@ __all__ = [
     "SoftPolicy",
     "Structured",
     "Summary",
+    "TaskConditioned",
 ]

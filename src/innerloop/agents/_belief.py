@@ -131,15 +131,23 @@ class Belief(ActorCritic):
         """What the agent believes now."""
         return Latent(self.mean(memory.past.output), self.log_variance(memory.past.output))
 
+    def _inputs(self, obs: Array, latent: Latent, noise: Float[Array, " latent"]) -> tuple[Array, Array]:
+        """What is believed, and what is seen."""
+        if not self.rl_gradient:
+            latent = jax.lax.stop_gradient(latent)
+        believed = jnp.concatenate(latent) if self.belief_input == "moments" else latent.at(noise)
+        return believed, encode(self.spec.obs, obs)
+
+    def policy_inputs(self, memory: BeliefMemory, timestep: TimeStep) -> tuple[Array, Array]:
+        """Context and input of `policy` before a step."""
+        return self._inputs(timestep.obs, self.belief(memory), memory.noise)
+
     def _judge(
         self, obs: Array, latent: Latent, noise: Float[Array, " latent"]
     ) -> tuple[dist.Distribution, Float[Array, ""]]:
         """Policy and value."""
-        if not self.rl_gradient:
-            latent = jax.lax.stop_gradient(latent)
-        believed = jnp.concatenate(latent) if self.belief_input == "moments" else latent.at(noise)
-        seen = encode(self.spec.obs, obs)
-        (policy,), (value,) = self.policy(believed, seen), self.value(believed, seen)
+        inputs = self._inputs(obs, latent, noise)
+        (policy,), (value,) = self.policy(*inputs), self.value(*inputs)
         return policy, value[0]
 
     def act(self, key: Key, memory: BeliefMemory, timestep: TimeStep) -> tuple[Array, ActExtras]:

@@ -174,8 +174,13 @@ class Posterior(Agent):
         """What the agent believes now."""
         return self.encoder.posterior(memory.context)
 
+    def policy_inputs(self, memory: PosteriorMemory, timestep: TimeStep) -> tuple[Array, Array]:
+        """Context and input of the policy's net before a step."""
+        return memory.z, encode(self.spec.obs, timestep.obs)
+
     def act(self, key: Key, memory: PosteriorMemory, timestep: TimeStep) -> tuple[Array, ActExtras]:
-        return self.policy.act(key, jnp.concatenate([encode(self.spec.obs, timestep.obs), memory.z]))
+        z, x = self.policy_inputs(memory, timestep)
+        return self.policy.act(key, jnp.concatenate([x, z]))
 
     def observe(self, key: Key, memory: Memory, transition: Transition) -> Memory:
         return memory

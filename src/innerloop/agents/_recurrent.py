@@ -57,7 +57,7 @@ class Recurrent(ActorCritic):
     2020): what the memory knows of the state that the agent is in is then a linear function away.
 
     Any other `policy` than "mlp" is a net on the observation whose weights the memory shapes (`nn.conditioned`); its
-    hidden layers are those of `head_widths`, by default one of 64 ("modular": two).
+    hidden layers are those of `head_widths`, by default one of 64 ("modular", "library": two).
 
     Ablations: `feed_reward=False` and `feed_action=False` blank that input, `reset_at_episodes=True` clears the
     memory whenever an episode ends, `head_obs=False` keeps the observation from the layers of `head_widths`.
@@ -108,7 +108,7 @@ class Recurrent(ActorCritic):
         if policy == "mlp":
             num_known, num_obs = 0, num_known + (num_obs if self.head_obs else 0)
         elif not head_widths:
-            head_widths = (64, 64) if policy == "modular" else (64,)
+            head_widths = (64, 64) if policy in ("modular", "library") else (64,)
         self.head = conditioned(
             policy,
             jax.random.fold_in(core_key, 2),
@@ -157,17 +157,26 @@ class Recurrent(ActorCritic):
         obs = transition.timestep.obs if self.feed_prev_obs else None
         return RecurrentMemory(state, obs, step.prev_action, step.reward, step.last, jnp.ones((), bool))
 
-    def _judge(
-        self, features: Float[Array, " size"], obs_features: Array
-    ) -> tuple[dist.Distribution, Float[Array, ""]]:
-        """Policy and value."""
+    def _inputs(self, features: Float[Array, " size"], obs_features: Array) -> tuple[Array, Array]:
+        """What is known, and what is seen with that in mind."""
         known = features
         if self.product is not None:
             known = jnp.concatenate([features, self.product(features, obs_features)])
         if isinstance(self.head, Joined):
             seen = jnp.concatenate([known, obs_features]) if self.head_obs else known
-            known, obs_features = seen[:0], seen
-        policy, value = self.head(known, obs_features)
+            return seen[:0], seen
+        return known, obs_features
+
+    def policy_inputs(self, memory: RecurrentMemory, timestep: TimeStep) -> tuple[Array, Array]:
+        """Context and input of `head` before a step."""
+        obs_features = self.encoder(timestep.obs)
+        return self._inputs(self._advance(memory, obs_features)[1], obs_features)
+
+    def _judge(
+        self, features: Float[Array, " size"], obs_features: Array
+    ) -> tuple[dist.Distribution, Float[Array, ""]]:
+        """Policy and value."""
+        policy, value = self.head(*self._inputs(features, obs_features))
         return policy, value[0]
 
     def act(self, key: Key, memory: RecurrentMemory, timestep: TimeStep) -> tuple[Array, ActExtras]:

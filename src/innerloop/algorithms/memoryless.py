@@ -7,10 +7,12 @@ import jax
 
 from innerloop._benchmark import Benchmark
 from innerloop._env import Env
-from innerloop.agents import FeedForward
+from innerloop.agents import FeedForward, TaskConditioned
 from innerloop.algorithms._on_policy import OnPolicy
 from innerloop.algorithms.ppo import PPO
+from innerloop.algorithms.rl2 import num_task_features
 from innerloop.envs.wrappers import RevealTask
+from innerloop.nn import PolicyName, PolicyOptions
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,10 @@ class Oracle:
 
     widths: tuple[int, ...] = (64, 64)
     """Hidden layers of policy and value."""
+    policy: PolicyName = "mlp"
+    """How the task shapes policy and value; other than `mlp`: nets on the observation, with layers of `widths`."""
+    policy_options: PolicyOptions = field(default_factory=PolicyOptions)
+    """What these have beside their layers."""
     training: OnPolicy = field(default_factory=OnPolicy)
     """The outer loop."""
 
@@ -46,4 +52,16 @@ class Oracle:
 
     def learner(self, benchmark: Benchmark) -> PPO:
         """The learner for a benchmark."""
-        return self.training.learner(partial(FeedForward, self.env(benchmark).spec, widths=self.widths))
+        spec = self.env(benchmark).spec
+        if self.policy == "mlp":
+            return self.training.learner(partial(FeedForward, spec, widths=self.widths))
+        return self.training.learner(
+            partial(
+                TaskConditioned,
+                spec,
+                num_task_features(benchmark),
+                widths=self.widths,
+                policy=self.policy,
+                policy_options=self.policy_options,
+            )
+        )

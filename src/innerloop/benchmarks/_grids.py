@@ -1,4 +1,4 @@
-"""Grid worlds: GridNavi, start to goal, mazes."""
+"""Grid worlds: GridNavi, start to goal, mazes, permuted actions."""
 
 import dataclasses
 from functools import partial
@@ -10,8 +10,10 @@ from innerloop._benchmark import Benchmark, Reference, Rows, improvement
 from innerloop._task import TaskDistribution
 from innerloop.envs import start_goal
 from innerloop.envs.gridnavi import GridNavi, gridnavi_goals
+from innerloop.envs.permuted_grid import PermutedGrid, coded_tasks
 from innerloop.references import gridnavi as gridnavi_policies
 from innerloop.references.generic import Random
+from innerloop.references.permuted_grid import Guide
 from innerloop.references.start_goal import Explorer, ShortestPath
 
 
@@ -134,6 +136,26 @@ def _maze(name: str, size: int, num_loops: int) -> Benchmark:
     )
 
 
+def _many_tasks(name: str, num_tasks: int, optimal: float) -> Benchmark:
+    env, tasks = PermutedGrid(num_tasks), coded_tasks(num_tasks)
+    return Benchmark(
+        name=name,
+        summary=f"{num_tasks} grids, each its own pair of a goal and an order of actions; one episode; tested on the same",
+        source="ours; multi-task protocol as in MT10 (Yu et al. 2019)",
+        env=env,
+        train=tasks,
+        test=tasks,
+        num_episodes=1,
+        references={
+            "random": Reference(partial(Random, env.spec), "any action"),
+            "optimal": Reference(
+                partial(Guide, env), "told which task it is, takes the shortest way", reveals_task=True
+            ),
+        },
+        known={"return": {"random": 0.4, "optimal": optimal}},
+    )
+
+
 def rows() -> Rows:
     """The family's benchmarks by name."""
     return {
@@ -146,4 +168,6 @@ def rows() -> Rows:
         "start-goal-7": partial(_start_goal, "start-goal-7", 7),
         "maze-7": partial(_maze, "maze-7", 7, 2),
         "maze-9": partial(_maze, "maze-9", 9, 3),
+        "ten-tasks": partial(_many_tasks, "ten-tasks", 10, 7.4),
+        "hundred-tasks": partial(_many_tasks, "hundred-tasks", 100, 7.714),
     }

@@ -66,8 +66,8 @@ class ReportOptions:
     """Compare evaluated runs of a benchmark: a table, curve.png and curve.html with all of them, and learning.png.
 
     Runs that differ only in their seed become one curve. Of the first run's agent, where it makes sense: fits.png shows
-    some functions, as it sees them after 0, 1, 5 and 10 gradient steps, beliefs.png what it believes of the task, and
-    ways.png where it goes. The page curve.html holds all of these pictures.
+    some functions, as it sees them after 0, 1, 5 and 10 gradient steps, beliefs.png what it believes of the task, ways.png
+    where it goes, and routing.png which modules serve which task. The page curve.html holds all of these pictures.
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
@@ -149,13 +149,15 @@ def report_command(arguments: list[str]) -> int:
 
 
 def _insides(folder: Path, config: Any, out: Path) -> list[Path]:
-    """Pictures of what a run's agent does, as far as they make sense: fitted functions, beliefs, ways."""
+    """Pictures of what a run's agent does, as far as they make sense: fitted functions, beliefs, ways,
+    routing."""
     from innerloop._run import agent_like, agent_of
     from innerloop.agents import Belief, Gradient, Posterior
     from innerloop.benchmarks import benchmark
     from innerloop.envs import Regression
-    from innerloop.report import plot_beliefs, plot_fits, plot_rollouts
+    from innerloop.report import plot_beliefs, plot_fits, plot_rollouts, plot_routing
     from innerloop.report._beliefs import PLACES
+    from innerloop.report._routing import routed_policy
 
     if config.num_seeds is not None:
         return []
@@ -169,6 +171,8 @@ def _insides(folder: Path, config: Any, out: Path) -> list[Path]:
         drawn["beliefs.png"] = lambda agent, path: plot_beliefs(agent, env, row.test, rounds, path, title)
     if type(env) in PLACES:
         drawn["ways.png"] = lambda agent, path: plot_rollouts(agent, env, row.test, rounds, path, title)
+    if routed_policy(like) is not None:
+        drawn["routing.png"] = lambda agent, path: plot_routing(agent, env, row.test, rounds, path, title)
     agent = agent_of(folder) if drawn else None
     for name, draw in drawn.items():
         draw(agent, out / name)

@@ -32,6 +32,7 @@ from innerloop.envs.harlow import Harlow, HarlowFixation1D, HarlowTask, ObjectPa
 from innerloop.envs.krazy_world import KrazyTask, KrazyWorld, krazy_worlds
 from innerloop.envs.navigation import Navigation, NavigationTask, navigation_goals, navigation_worlds
 from innerloop.envs.pendulum import Pendulum, PendulumTask, pendulum_masses, standard_pendulum
+from innerloop.envs.permuted_grid import CodedTask, PermutedGrid, coded_tasks
 from innerloop.envs.point import PointGoal, PointTask, semicircle_goals, square_goals
 from innerloop.envs.reacher import Reacher, ReacherTask, reacher_goals
 from innerloop.envs.regression import (
@@ -62,6 +63,7 @@ __all__ = [
     "BusTask",
     "CartPole",
     "CartPoleTask",
+    "CodedTask",
     "CornerTask",
     "Corners",
     "DarkKeyToDoor",
@@ -83,6 +85,7 @@ __all__ = [
     "ObjectPairs",
     "Pendulum",
     "PendulumTask",
+    "PermutedGrid",
     "PointGoal",
     "PointTask",
     "Polynomial",
@@ -110,6 +113,7 @@ __all__ = [
     "TwoStepTask",
     "bus_permutations",
     "characters",
+    "coded_tasks",
     "corner_tasks",
     "dark_goals",
     "dark_keys_and_doors",

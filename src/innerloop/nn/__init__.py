@@ -7,7 +7,16 @@ from innerloop.nn._external import NTM, Episodic, ReinstatingLSTM
 from innerloop.nn._heads import PolicyHead, act_extras, greedy_action
 from innerloop.nn._layers import CNN, MLP, Activation, Encoder, Init, LayerNorm, Linear, Product, orthogonal
 from innerloop.nn._store import Found, Search, Store, noted, read, store_metrics, write
-from innerloop.nn._structure import Conditioned, HyperInit, Joined, MakeOut, PolicyName, PolicyOptions, conditioned
+from innerloop.nn._structure import (
+    Conditioned,
+    HyperInit,
+    Joined,
+    MakeOut,
+    PolicyName,
+    PolicyOptions,
+    Routed,
+    conditioned,
+)
 
 __all__ = [
     "CNN",
@@ -39,6 +48,7 @@ __all__ = [
     "PolicyOptions",
     "Product",
     "ReinstatingLSTM",
+    "Routed",
     "Search",
     "Stack",
     "Store",

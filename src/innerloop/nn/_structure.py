@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from innerloop._types import Key
 from innerloop.nn._layers import MLP, Activation, Linear, activate, orthogonal
 
-PolicyName = Literal["mlp", "film", "hyper", "heads", "mixture", "modular"]
+PolicyName = Literal["mlp", "film", "hyper", "heads", "mixture", "modular", "library"]
 HyperInit = Literal["bias", "hfi", "kaiming", "normc"]
 MakeOut = Callable[[int], eqx.Module]
 """Makes a last layer that takes so many features."""
@@ -27,7 +27,9 @@ class PolicyOptions:
     """How a hypernetwork begins: the net of every context is the `mlp`'s; or with weights of that variance (`hfi`), or,
     for comparison, as plain layers are (`kaiming`, `normc`)."""
     num_modules: int = 4
-    """Modules of each layer (`modular`), or experts (`mixture`)."""
+    """Modules of each layer (`modular`) or of the library (`library`), or experts (`mixture`)."""
+    hard_routing: bool = False
+    """Whether one module is chosen where these three would mix all (straight-through: gradients are the mixture's)."""
 
 
 class Conditioned(eqx.Module):
@@ -156,23 +158,34 @@ class Bank(eqx.Module):
         return h
 
 
-class Mixture(Conditioned):
+class Routed(Conditioned):
+    """A net made of modules, of which z and x decide what each one's share is."""
+
+    trunk: eqx.AbstractVar[Bank]
+    is_hard: eqx.AbstractVar[bool]
+
+    @abstractmethod
+    def routing(self, z: Float[Array, " context"], x: Float[Array, " num_in"]) -> Float[Array, "layer fed module"]:
+        """The share of each module (last axis) in all that is fed at each layer; shares sum to 1."""
+
+
+class Mixture(Routed):
     """A mixture of experts (Jacobs et al. 1991): whole nets on x, whose outputs are weighed by a softmax of z."""
 
     trunk: Bank
     outs: tuple[Any, ...]
     gate: Linear
+    is_hard: bool = eqx.field(static=True)
 
-    def routing(self, z: Float[Array, " context"]) -> Float[Array, " module"]:
-        """The share of each expert."""
-        return jax.nn.softmax(self.gate(z))
+    def routing(self, z: Float[Array, " context"], x: Float[Array, " num_in"]) -> Float[Array, "1 1 module"]:
+        return _shares(self.gate(z), self.is_hard)[None, None]
 
     def __call__(self, z: Float[Array, " context"], x: Float[Array, " num_in"]) -> tuple[Any, ...]:
         said = self.trunk(x, [None] * (len(self.trunk.weights) - 1))
-        return _read(self.outs, (self.routing(z)[:, None] * said).reshape(-1))
+        return _read(self.outs, (self.routing(z, x)[0, 0][:, None] * said).reshape(-1))
 
 
-class Modular(Conditioned):
+class Modular(Routed):
     """Soft modularisation (Yang et al. 2020, section 4): z and x decide how layers of modules are connected.
 
     The routing net embeds both and multiplies; layer by layer it gives logits for every pair of modules, from the
@@ -185,13 +198,17 @@ class Modular(Conditioned):
     embed_input: Linear
     logits: tuple[Linear, ...]
     back: tuple[Linear, ...]
+    is_hard: bool = eqx.field(static=True)
 
-    def __init__(self, key: Key, trunk: Bank, outs: tuple[Any, ...], num_context: int, num_in: int):
-        self.trunk, self.outs = trunk, outs
+    def __init__(
+        self, key: Key, trunk: Bank, outs: tuple[Any, ...], num_context: int, num_in: int, is_hard: bool = False
+    ):
+        self.trunk, self.outs, self.is_hard = trunk, outs, is_hard
         modules, width = trunk.biases[0].shape
         num_routings = len(trunk.weights) - 1
         keys = jax.random.split(key, 2 + 2 * num_routings)
-        self.embed_context = Linear(keys[0], num_context, width)
+        # Of unit size for a one-hot context: products with small numbers would begin alike for all tasks.
+        self.embed_context = Linear(keys[0], num_context, width, scale=width**0.5)
         self.embed_input = Linear(keys[1], num_in, width)
         self.logits = tuple(Linear(key, width, modules**2) for key in keys[2 : 2 + num_routings])
         self.back = tuple(Linear(key, modules**2, width) for key in keys[2 + num_routings : -1])
@@ -202,13 +219,57 @@ class Modular(Conditioned):
         seen = embedded
         for i, layer in enumerate(self.logits):
             logits = layer(jax.nn.relu(seen))
-            found.append(jax.nn.softmax(logits.reshape(modules, modules)))
+            found.append(_shares(logits.reshape(modules, modules), self.is_hard))
             if i < len(self.back):
                 seen = self.back[i](logits) * embedded
         return jnp.stack(found)
 
     def __call__(self, z: Float[Array, " context"], x: Float[Array, " num_in"]) -> tuple[Any, ...]:
         return _read(self.outs, self.trunk(x, list(self.routing(z, x))).reshape(-1))
+
+
+class Library(Routed):
+    """One library of modules for all depths, composed as z and what has been computed so far say, after routing
+    networks (Rosenbaum et al. 2018) and modular meta-learning (Alet et al. 2018): h ← Σ_m s_m f_m(h), s = router_d(z, h).
+
+    A layer of its own makes the first h of x. Each depth d has a router; a module can be of use at all of them.
+    """
+
+    trunk: Bank
+    outs: tuple[Any, ...]
+    embed: MLP
+    routers: tuple[Linear, ...]
+    is_hard: bool = eqx.field(static=True)
+
+    def __init__(
+        self,
+        key: Key,
+        trunk: Bank,
+        outs: tuple[Any, ...],
+        num_context: int,
+        num_in: int,
+        depth: int,
+        is_hard: bool = False,
+    ):
+        self.trunk, self.outs, self.is_hard = trunk, outs, is_hard
+        modules, width = trunk.biases[0].shape
+        embed_key, *keys = jax.random.split(key, 1 + depth)
+        self.embed = MLP(embed_key, num_in, (width,), trunk.activation)
+        self.routers = tuple(Linear(key, num_context + width, modules, scale=0.01) for key in keys)
+
+    def _composed(self, z: Array, x: Array) -> tuple[Float[Array, " width"], Float[Array, "layer module"]]:
+        """What the last depth says, and the shares at each one."""
+        h, found = self.embed(x), []
+        for router in self.routers:
+            found.append(_shares(router(jnp.concatenate([z, h])), self.is_hard))
+            h = found[-1] @ self.trunk(h, [])
+        return h, jnp.stack(found)
+
+    def routing(self, z: Float[Array, " context"], x: Float[Array, " num_in"]) -> Float[Array, "layer 1 module"]:
+        return self._composed(z, x)[1][:, None]
+
+    def __call__(self, z: Float[Array, " context"], x: Float[Array, " num_in"]) -> tuple[Any, ...]:
+        return _read(self.outs, self._composed(z, x)[0])
 
 
 def conditioned(
@@ -224,25 +285,20 @@ def conditioned(
     """A net by the name of its structure, from a context of `num_context` and an input of `num_in` numbers.
 
     Args:
-        widths: hidden layers; for `mixture` and `modular`, of each module.
+        widths: hidden layers; for `mixture` and `modular`, of each module; for `library`, the width of its modules, once
+            for each depth.
         outs: make the last layers, given the number of their features.
     """
     options = options or PolicyOptions()
     if name not in get_args(PolicyName):
         raise ValueError(f"policy={name!r}: choose one of {', '.join(get_args(PolicyName))}.")
-    least = {"mlp": 0, "modular": 2}.get(name, 1)
+    least = {"mlp": 0, "modular": 2, "library": 2}.get(name, 1)
     if len(widths) < least:
         raise ValueError(f"policy={name!r}: needs hidden layers, {least} or more; got {widths}.")
-    if name in ("mixture", "modular"):
-        num_modules = options.num_modules
-        if num_modules < 2:
-            raise ValueError(f"num_modules={num_modules}: must be at least 2.")
-        trunk_key, shape_key = jax.random.split(key)
-        bank = Bank(trunk_key, num_in, widths, num_modules, activation)
-        made = tuple(make(num_modules * widths[-1]) for make in outs)
-        if name == "modular":
-            return Modular(shape_key, bank, made, num_context, num_in)
-        return Mixture(bank, made, Linear(shape_key, num_context, num_modules, scale=0.01))
+    if name in ("mixture", "modular", "library"):
+        return _routed(name, key, num_context, num_in, widths, outs, activation, options)
+    if options.hard_routing:
+        raise ValueError(f"hard_routing=True: policy={name!r} routes nothing; choose mixture, modular or library.")
     trunk = MLP(key, num_in + (num_context if name == "mlp" else 0), widths, activation)
     num_features = widths[-1] if widths else num_in + num_context
     made = tuple(make(num_features * (num_context if name == "heads" else 1)) for make in outs)
@@ -251,6 +307,44 @@ def conditioned(
     if name == "hyper":
         return Hyper(jax.random.fold_in(key, 1), trunk, made, num_context, options.hyper_init)
     return Heads(trunk, made) if name == "heads" else Joined(trunk, made)
+
+
+def _routed(
+    name: PolicyName,
+    key: Key,
+    num_context: int,
+    num_in: int,
+    widths: tuple[int, ...],
+    outs: tuple[MakeOut, ...],
+    activation: Activation,
+    options: PolicyOptions,
+) -> Routed:
+    """A net of modules by name."""
+    num_modules, width, is_hard = options.num_modules, widths[-1], options.hard_routing
+    if num_modules < 2:
+        raise ValueError(f"num_modules={num_modules}: must be at least 2.")
+    trunk_key, shape_key = jax.random.split(key)
+    if name == "library":
+        if len(set(widths)) > 1:
+            raise ValueError(f"policy='library': its modules have one width, the same at every depth; got {widths}.")
+        bank = Bank(trunk_key, width, widths[:1], num_modules, activation)
+        made = tuple(make(width) for make in outs)
+        return Library(shape_key, bank, made, num_context, num_in, len(widths), is_hard)
+    bank = Bank(trunk_key, num_in, widths, num_modules, activation)
+    made = tuple(make(num_modules * width) for make in outs)
+    if name == "modular":
+        return Modular(shape_key, bank, made, num_context, num_in, is_hard)
+    gate = Linear(shape_key, num_context, num_modules, scale=0.01)
+    return Mixture(bank, made, gate=gate, is_hard=is_hard)
+
+
+def _shares(logits: Float[Array, "*fed module"], is_hard: bool) -> Float[Array, "*fed module"]:
+    """Softmax; or all to the largest, with the softmax's gradients (straight-through, Bengio et al. 2013)."""
+    soft = jax.nn.softmax(logits)
+    if not is_hard:
+        return soft
+    chosen = jax.nn.one_hot(jnp.argmax(logits, axis=-1), logits.shape[-1])
+    return chosen + (soft - jax.lax.stop_gradient(soft))
 
 
 def _read(outs: tuple[Any, ...], features: Array) -> tuple[Any, ...]:
