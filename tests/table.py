@@ -23,6 +23,7 @@ from innerloop.agents import (
     Posterior,
     Present,
     Recurrent,
+    Reinstating,
     Soft,
     SoftPolicy,
     Structured,
@@ -41,6 +42,7 @@ from innerloop.algorithms.anil import ANIL
 from innerloop.algorithms.cavia import CAVIA
 from innerloop.algorithms.dream import DREAM
 from innerloop.algorithms.e_maml import EMAML
+from innerloop.algorithms.episodic_rl2 import EpisodicRL2
 from innerloop.algorithms.epopt import EPOpt
 from innerloop.algorithms.fine_tuning import FineTuning
 from innerloop.algorithms.fomaml import FOMAML
@@ -63,8 +65,8 @@ from innerloop.envs.probes import PROBES
 from innerloop.nn import CoreOptions, PolicyOptions
 
 KEY = jax.random.key(0)
-SHORT = CoreOptions(num_layers=1, num_heads=2, context=3, state_size=4)
-"""A core that looks back less far than the trials of the contract are long."""
+SHORT = CoreOptions(num_layers=1, num_heads=2, context=3, state_size=4, memory_slots=4, num_neighbors=2)
+"""A core that looks back less far, or has fewer slots, than the trials of the contract are long."""
 HYPER: dict[str, Any] = {"policy": "hyper", "policy_options": PolicyOptions("hfi")}
 """A hypernetwork that makes another net of every context from the start."""
 SPECS = {
@@ -86,6 +88,8 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
         spec, key=KEY, core="transformer", hidden_size=8, core_options=SHORT, reset_at_episodes=True
     ),
     "recurrent-snail": lambda spec: Recurrent(spec, key=KEY, core="snail", hidden_size=8, core_options=SHORT),
+    "recurrent-episodic": lambda spec: Recurrent(spec, key=KEY, core="episodic", hidden_size=8, core_options=SHORT),
+    "recurrent-ntm": lambda spec: Recurrent(spec, key=KEY, core="ntm", hidden_size=8, core_options=SHORT),
     "recurrent-no-reward-modular": lambda spec: Recurrent(
         spec, key=KEY, hidden_size=8, feed_reward=False, policy="modular", head_widths=(6, 6)
     ),
@@ -95,6 +99,8 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
     "recurrent-joint": lambda spec: Recurrent(
         spec, key=KEY, hidden_size=8, input_widths=(7,), head_widths=(6,), num_products=5, feed_prev_obs=True
     ),
+    "reinstating": lambda spec: Reinstating(spec, key=KEY, hidden_size=8, memory_slots=2, num_neighbors=2),
+    "reinstating-context": lambda spec: Reinstating(spec, key=KEY, hidden_size=8, context=(1, 3), head_widths=(7,)),
     "belief": lambda spec: Belief(spec, key=KEY, latent_size=3, hidden_size=8, policy_widths=(8,)),
     "belief-sample": lambda spec: Belief(
         spec, key=KEY, latent_size=3, core="lstm", hidden_size=8, input_widths=(7,), belief_input="sample"
@@ -121,6 +127,7 @@ AGENTS: dict[str, Callable[[EnvSpec], Agent]] = {
 ON_ALL_SPECS = (
     "recurrent-gru",
     "recurrent-joint",
+    "reinstating",
     "belief",
     "soft",
     "posterior",
@@ -227,6 +234,7 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "a2c": lambda: (a2c(recurrent(), ADAM), bandit_trials()),
     "rl2": lambda: method(RL2(hidden_size=8)),
     "e-rl2": lambda: (PPO(recurrent(), ADAM, num_minibatches=2, num_free_episodes=2), bandit_trials()),
+    "episodic-rl2": lambda: method(EpisodicRL2(hidden_size=8, memory_slots=4)),
     "maml-vpg": lambda: meta(MAML()),
     "maml-ppo": lambda: meta(MAML(), outer="ppo", num_outer_steps=2),
     "maml-trpo": lambda: meta(MAML(), outer="trpo"),

@@ -29,7 +29,14 @@ def run(capsys: pytest.CaptureFixture, *arguments: str) -> tuple[int, str, str]:
 
 
 def test_every_recipe_has_an_id_of_its_own_and_names_what_there_is() -> None:
-    tables = (recipes._few_shot, recipes._navigation, recipes._beliefs, recipes._recurrent, recipes._control)
+    tables = (
+        recipes._few_shot,
+        recipes._navigation,
+        recipes._beliefs,
+        recipes._recurrent,
+        recipes._control,
+        recipes._external,
+    )
     assert sum(len(table.ROWS) for table in tables) == len(RECIPES)
     assert all(row.method in METHODS and row.benchmark in REGISTRY for row in RECIPES.values())
 

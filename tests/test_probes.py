@@ -12,7 +12,7 @@ import pytest
 from innerloop._collect import JaxCollector
 from innerloop._evaluate import evaluate
 from innerloop._train import train
-from innerloop.agents import FeedForward, Recurrent
+from innerloop.agents import FeedForward, Recurrent, Reinstating
 from innerloop.algorithms.a2c import a2c
 from innerloop.algorithms.ppo import PPO
 from innerloop.envs.probes import PROBES, Probe, ending_value
@@ -44,10 +44,28 @@ def test_rl2_solves_what_needs_memory_across_episodes(name: str) -> None:
     assert solve(probe, rl2(probe), 80) > probe.threshold
 
 
-CORES = [("lstm", "hyper"), ("rnn", "mlp"), ("gru", "film"), ("gru", "heads"), ("gru", "mixture"), ("gru", "modular")]
+def test_episodic_rl2_remembers_both_of_what_comes_back() -> None:
+    """Although its net is cleared in between."""
+    probe = PROBES["coming-back"]
+    learner = PPO(
+        partial(Reinstating, probe.env.spec, hidden_size=16, memory_slots=3), ADAM, num_minibatches=2, gae_lambda=0.9
+    )
+    assert solve(probe, learner, 80) > probe.threshold
 
 
-@pytest.mark.parametrize(("core", "policy"), rarely(CORES, CORES[0]))
+CORES = [
+    ("episodic", "mlp"),
+    ("ntm", "mlp"),
+    ("lstm", "hyper"),
+    ("rnn", "mlp"),
+    ("gru", "film"),
+    ("gru", "heads"),
+    ("gru", "mixture"),
+    ("gru", "modular"),
+]
+
+
+@pytest.mark.parametrize(("core", "policy"), rarely(CORES, ("lstm", "hyper")))
 def test_every_core_and_every_policy_solves_a_probe(core: str, policy: str) -> None:
     probe = PROBES["late-reward"]
     assert solve(probe, rl2(probe, core=core, policy=policy), 80) > probe.threshold

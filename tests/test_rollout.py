@@ -11,10 +11,11 @@ import pytest
 from innerloop._agent import Agent, Player
 from innerloop._collect import JaxCollector, StreamCollector
 from innerloop._evaluate import evaluate
-from innerloop._rollout import where, writes_while_playing
+from innerloop._rollout import Ring, remember, where, writes_while_playing
 from innerloop._task import sample_tasks
 from innerloop.agents import FeedForward, Gradient, PolicyObjective, Recurrent
 from innerloop.envs.navigation import Navigation, navigation_goals
+from innerloop.nn import CoreOptions
 from innerloop.references.generic import Constant
 
 KEY = jax.random.key(0)
@@ -99,6 +100,28 @@ def test_unchanged_leaves_are_not_selected() -> None:
     assert str(jaxpr).count("select_n") == 1
 
 
+def test_a_ring_is_not_copied_to_remember_a_step() -> None:
+    rings = [Ring(jnp.full((3, 2), x), jnp.asarray(i)) for i, x in enumerate((0.0, 1.0))]
+    for valid in (True, False):
+        kept = remember(jnp.asarray(valid), *rings)
+        assert kept.rows is rings[0].rows
+        assert int(kept.num_rows) == (0 if valid else 1)
+
+
+def test_memories_that_nobody_reads_are_not_stored() -> None:
+    """As long as only the first one is read, more rounds take no more room."""
+    agent = Recurrent(ENV.spec, key=KEY, core="transformer", core_options=CoreOptions(context=128))
+
+    def room(num_rounds: int) -> int:
+        def play(key: Any) -> Any:
+            trials = JaxCollector(ENV, GOALS, 2, num_rounds).play(key, agent, sample_tasks(GOALS, key, 2))
+            return trials.returns(), jax.tree.map(lambda x: x[:, 0], trials.memories)
+
+        return jax.jit(play).lower(KEY).compile().memory_analysis().temp_size_in_bytes
+
+    assert room(20) < 2 * room(2)
+
+
 def test_nobody_adapts_after_the_last_round() -> None:
     """The memory at a round's start is what was adapted on the rounds before it; the last adaptation is left out."""
     counted = []
@@ -106,7 +129,7 @@ def test_nobody_adapts_after_the_last_round() -> None:
     class Counting(Stubborn):
         def adapt(self, key: Any, memory: Any, episodes: Any) -> Any:
             jax.debug.callback(lambda: counted.append(1))
-            return memory
+            return memory[0], memory[1] + 1.0
 
     agent = Counting(FeedForward(ENV.spec, key=KEY, widths=(4,)), 2)
     jax.block_until_ready(JaxCollector(ENV, GOALS, 1, 3, 2).play(KEY, agent, sample_tasks(GOALS, KEY, 1)))

@@ -17,6 +17,7 @@ from innerloop._train import NonFiniteError, Progress, Segment, TrainState, init
 from innerloop._types import Transition
 from innerloop.agents import Recurrent
 from innerloop.algorithms.ppo import PPO
+from innerloop.nn import CoreOptions
 from marks import rarely
 from table import ADAM, KEY, LEARNERS, bandit_stream, bandit_trials, recurrent
 
@@ -129,19 +130,21 @@ def test_bad_arguments_name_themselves(call: Any, message: str) -> None:
         call()
 
 
-def test_acting_and_observing_share_the_network() -> None:
+@pytest.mark.parametrize("core", ["gru", "transformer"])
+def test_acting_and_observing_share_the_network(core: Any) -> None:
     """`act` and `observe` both need the core; compiled together they must cost hardly more than `act` alone."""
     collector = bandit_trials(num_tasks=64)
-    agent = recurrent()(key=KEY)
+    agent = recurrent(core=core, core_options=CoreOptions(num_heads=1))(key=KEY)
 
     def flops(share: bool) -> float:
-        def step(key: Any, memory: Any) -> Any:
+        def step(memory: Any, key: Any) -> Any:
             _, timestep = collector.env.reset(key, collector.tasks.sample(key))
             action, extras = agent.act(key, memory, timestep)
             transition = Transition(timestep, action, timestep, jnp.ones((), bool), extras)
-            return (action, agent.observe(key, memory, transition)) if share else (action, extras)
+            return agent.observe(key, memory, transition) if share else memory, (action, extras)
 
-        cost = jax.jit(step).lower(KEY, agent.init(KEY)).compile().cost_analysis()
+        loop = jax.jit(lambda memory, keys: jax.lax.scan(step, memory, keys))
+        cost = loop.lower(agent.init(KEY), jax.random.split(KEY, 3)).compile().cost_analysis()
         return float(cost["flops"])
 
     assert flops(True) < 1.2 * flops(False)

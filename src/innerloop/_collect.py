@@ -13,6 +13,7 @@ from innerloop._env import Env, EnvState
 from innerloop._rollout import interact, trial, where
 from innerloop._task import TaskDistribution, sample_tasks
 from innerloop._types import Chunk, Key, Memory, Task, TimeStep, Trials
+from innerloop.nn._store import store_metrics
 
 
 class Collector(eqx.Module):
@@ -148,10 +149,12 @@ class StreamCollector(Collector):
 
 def experience_metrics(experience: Trials | Chunk) -> dict[str, Array]:
     """What training sees of returns: `episode_return [episodes]` and `trial_return`, means over trials; chunks, which
-    hold parts of episodes, give the mean reward a step."""
+    hold parts of episodes, give the mean reward a step. Of external memories, their statistics."""
     if isinstance(experience, Chunk):
         transitions = experience.transitions
-        return {"reward": (transitions.next_timestep.reward * transitions.valid.astype(jnp.float32)).mean()}
+        reward = (transitions.next_timestep.reward * transitions.valid.astype(jnp.float32)).mean()
+        return {"reward": reward} | store_metrics(experience.memory)
     returns = experience.returns()
     returns = returns.reshape(returns.shape[0], -1)
-    return {"episode_return": returns.mean(axis=0), "trial_return": returns.sum(axis=1).mean()}
+    seen = {"episode_return": returns.mean(axis=0), "trial_return": returns.sum(axis=1).mean()}
+    return seen | store_metrics(jax.tree.map(lambda x: x[:, -1], experience.memories))

@@ -1,10 +1,11 @@
 """One episode, one round, one trial. The only place where agents meet environments."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float, Int
 
 from innerloop._agent import Agent
 from innerloop._env import Env, EnvState
@@ -23,6 +24,35 @@ def where(condition: Bool[Array, ""], on_true: Any, on_false: Any) -> Any:
     return jax.tree.map(choose, on_true, on_false)
 
 
+class Ring(NamedTuple):
+    """The newest rows of a trial: row n, counted from its start, stands in slot n modulo the number of slots.
+
+    The slot of the next row may hold anything: whoever reads has as many rows less one, or writes first.
+    """
+
+    rows: Float[Array, "slots width"]
+    num_rows: Int[Array, ""]
+    """How many rows there were in the trial."""
+
+    @classmethod
+    def empty(cls, slots: int, width: int) -> "Ring":
+        """Room for rows."""
+        return cls(jnp.zeros((slots, width)), jnp.zeros((), jnp.int32))
+
+
+def remember(valid: Bool[Array, ""], after: Any, before: Any) -> Any:
+    """The memory after a step if that is `valid`, else the one before.
+
+    Rings are written in place, since a row that was not counted stands where the next one will: to choose between two of
+    them entry by entry would copy both at every step.
+    """
+
+    def choose(a: Any, b: Any) -> Any:
+        return a._replace(num_rows=where(valid, a.num_rows, b.num_rows)) if isinstance(a, Ring) else where(valid, a, b)
+
+    return jax.tree.map(choose, after, before, is_leaf=lambda x: isinstance(x, Ring))
+
+
 def interact(
     key: Key,
     env: Env,
@@ -39,7 +69,7 @@ def interact(
     next_state, next_timestep = env.step(step_key, task, state, action)
     transition = Transition(timestep, action, next_timestep, valid, extras)
     next_memory = agent.observe(observe_key, memory, transition)
-    return where(valid, next_memory, memory), next_state, transition
+    return remember(valid, next_memory, memory), next_state, transition
 
 
 def episode(key: Key, env: Env, agent: Agent, task: Task, memory: Memory) -> tuple[Memory, Transition]:
@@ -58,21 +88,28 @@ def episode(key: Key, env: Env, agent: Agent, task: Task, memory: Memory) -> tup
     return memory, transitions
 
 
-def writes_while_playing(key: Key, env: Env, agent: Agent, task: Task, memory: Memory) -> bool:
-    """Whether `observe` changes the memory, which tracing tells. Costs nothing at run time."""
+def writes(function: Callable[[Memory], Memory], memory: Memory) -> bool:
+    """Whether a function gives another memory than it is given, which tracing tells. Costs nothing at run time."""
     written = []
 
     def look(memory: Memory) -> None:
-        state, timestep = env.reset(key, task)
-        action, extras = agent.act(key, memory, timestep)
-        _, next_timestep = env.step(key, task, state, action)
-        transition = Transition(timestep, action, next_timestep, jnp.ones((), bool), extras)
-        after = agent.observe(key, memory, transition)
-        leaves = zip(jax.tree.leaves(memory), jax.tree.leaves(after), strict=True)
+        leaves = zip(jax.tree.leaves(memory), jax.tree.leaves(function(memory)), strict=True)
         written.append(any(x is not y for x, y in leaves))
 
     jax.eval_shape(look, memory)
     return written[0]
+
+
+def writes_while_playing(key: Key, env: Env, agent: Agent, task: Task, memory: Memory) -> bool:
+    """Whether `observe` does."""
+
+    def observe(memory: Memory) -> Memory:
+        state, timestep = env.reset(key, task)
+        action, extras = agent.act(key, memory, timestep)
+        _, next_timestep = env.step(key, task, state, action)
+        return agent.observe(key, memory, Transition(timestep, action, next_timestep, jnp.ones((), bool), extras))
+
+    return writes(observe, memory)
 
 
 def play_round(key: Key, env: Env, agent: Agent, task: Task, memory: Memory) -> tuple[Memory, Transition]:
@@ -103,11 +140,18 @@ def trial(key: Key, env: Env, agent: Agent, task: Task, num_rounds: int) -> Tria
     def one(memory: Memory, inputs: tuple[Key, Array]) -> tuple[Memory, tuple[Memory, Transition]]:
         episodes_key, adapt_key = jax.random.split(inputs[0])
         played, episodes = play_round(episodes_key, env, agent, task, memory)
+
+        def adapt(memory: Memory) -> Memory:
+            return agent.adapt(adapt_key, memory, episodes)
+
         # The condition is the same for all tasks, so that vmap over tasks leaves it a branch.
-        adapted = jax.lax.cond(inputs[1], lambda: played, lambda: agent.adapt(adapt_key, played, episodes))
-        return adapted, (memory, episodes)
+        adapted = jax.lax.cond(inputs[1], lambda x: x, adapt, played) if writes(adapt, played) else played
+        return adapted, (adapted, episodes)
 
     is_last = jnp.arange(num_rounds) == num_rounds - 1
     keys = jax.random.split(rounds_key, num_rounds)
-    _, (memories, transitions) = jax.lax.scan(one, agent.init(init_key), (keys, is_last))
+    start = agent.init(init_key)
+    _, (after, transitions) = jax.lax.scan(one, start, (keys, is_last))
+    # A program that reads the first memory only stores no others: it is not among those of the loop.
+    memories = jax.tree.map(lambda x, y: jnp.concatenate([x[None], y[:-1]]), start, after)
     return Trials(task, memories, transitions)

@@ -10,14 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from innerloop._rollout import where
+from innerloop._rollout import remember, where
 from innerloop.nn import Core, CoreName, CoreOptions, Past, make_core
 from innerloop.nn._attention import Gate, rotated
+from innerloop.nn._external import addressed
 from innerloop.nn._state_space import DiagonalBlock, linear_recurrence
 
 KEY = jax.random.key(0)
 NAMES = get_args(CoreName)
-SHORT = CoreOptions(num_layers=1, context=5, num_heads=2, state_size=4)
+SHORT = CoreOptions(num_layers=1, context=5, num_heads=2, state_size=4, memory_slots=5, num_neighbors=3, key_size=4)
 NUM_STEPS = 17
 XS = jax.random.normal(KEY, (NUM_STEPS, 3))
 FIRST = jnp.zeros(NUM_STEPS, bool).at[jnp.asarray([8, 9])].set(True)
@@ -35,7 +36,7 @@ def loop(core: Core, state: Any, xs: Any, first: Any, valid: Any) -> tuple[Any, 
         x, is_first, is_valid = inputs
         state = where(is_first, core.initial(), state)
         after, output = core.step(state, x)
-        return where(is_valid, after, state), output
+        return remember(is_valid, after, state), output
 
     return jax.lax.scan(step, state, (xs, first, valid))
 
@@ -156,6 +157,36 @@ def test_plastic_weights_change_what_the_same_input_does() -> None:
     assert np.abs(other - without).max() > 1e-3
 
 
+def test_an_episodic_core_finds_what_it_stored_under_a_key_and_nothing_before_that() -> None:
+    core = core_of("episodic", memory_slots=32, num_neighbors=1, key_size=32)
+    xs = 4.0 * XS
+    state, _ = core.step(core.initial(), xs[0])
+    assert (float(state.store.num_queries), float(state.store.num_hits)) == (1, 0)
+    for x in xs[1:]:
+        state, _ = core.step(state, x)
+    assert (int(state.store.num_used), float(state.store.num_hits)) == (NUM_STEPS, 0)
+    again, _ = core.step(state, xs[3])
+    assert float(again.store.num_hits) == 1
+    assert float(again.store.age) == NUM_STEPS - 4
+    other = state._replace(store=state.store._replace(values=-state.store.values))
+    assert np.abs(core.step(other, xs[3])[1] - core.step(state, xs[3])[1]).max() > 1e-3
+
+
+def test_heads_go_where_they_are_told() -> None:
+    memory = jnp.eye(5)[:, :3] + 0.01
+    before = jnp.eye(5)[1]
+    strong, open_, shut, sharp = 50.0, 20.0, -20.0, 50.0
+    stay, forth = jnp.asarray([-20.0, 20.0, -20.0]), jnp.asarray([-20.0, -20.0, 20.0])
+
+    def go(gate: float, shift: jax.Array) -> jax.Array:
+        said = jnp.concatenate([jnp.asarray([-1.0, -1.0, 3.0, strong, gate]), shift, jnp.asarray([sharp])])
+        return addressed(memory, before, said)
+
+    np.testing.assert_allclose(go(open_, stay), jnp.eye(5)[2], atol=1e-3)
+    np.testing.assert_allclose(go(open_, forth), jnp.eye(5)[3], atol=1e-3)
+    np.testing.assert_allclose(go(shut, forth), jnp.eye(5)[2], atol=1e-3)
+
+
 def test_the_past_is_what_a_list_says() -> None:
     past = Past.of(jnp.asarray(1), FIRST, VALID)
     before = past.previous(jnp.asarray(-1), jnp.arange(NUM_STEPS), jnp.asarray(-2))
@@ -177,3 +208,9 @@ def test_settings_that_make_no_sense_are_refused() -> None:
     for name in ("transformer", "snail"):
         with pytest.raises(ValueError, match="context=1"):
             core_of(name, context=1)
+    for told in ({"memory_slots": 2}, {"num_neighbors": 6}, {"num_neighbors": 0}, {"key_size": 0}):
+        with pytest.raises(ValueError, match=f"{next(iter(told))}="):
+            core_of("episodic", **told)
+    for told in ({"memory_slots": 2}, {"key_size": 0}):
+        with pytest.raises(ValueError, match="at least 3 slots"):
+            core_of("ntm", **told)

@@ -8,6 +8,7 @@ from innerloop.agents._greedy import Greedy
 from innerloop.agents._objectives import AnswerError, Objective, PolicyObjective
 from innerloop.agents._posterior import Posterior
 from innerloop.agents._recurrent import Recurrent
+from innerloop.agents._reinstating import Reinstating
 from innerloop.agents._soft import Soft, SoftPolicy
 from innerloop.agents._structured import Structured
 from innerloop.agents._summary import History, Present, Summary
@@ -26,6 +27,7 @@ __all__ = [
     "Posterior",
     "Present",
     "Recurrent",
+    "Reinstating",
     "Soft",
     "SoftPolicy",
     "Structured",

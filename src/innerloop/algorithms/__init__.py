@@ -11,6 +11,7 @@ from innerloop.algorithms.cavia import CAVIA
 from innerloop.algorithms.dream import DREAM, DREAMLearner
 from innerloop.algorithms.e_maml import EMAML
 from innerloop.algorithms.e_rl2 import ERL2
+from innerloop.algorithms.episodic_rl2 import EpisodicRL2
 from innerloop.algorithms.epopt import EPOpt, WorstCase
 from innerloop.algorithms.fine_tuning import FineTuning
 from innerloop.algorithms.fomaml import FOMAML
@@ -44,6 +45,7 @@ __all__ = [
     "BeliefSettings",
     "DREAMLearner",
     "EPOpt",
+    "EpisodicRL2",
     "FineTuning",
     "HyperX",
     "HyperXLearner",

@@ -17,6 +17,7 @@ from innerloop.benchmarks import (
     _memory,
     _navigation,
     _regression,
+    _reoccurring,
     _tabular,
 )
 
@@ -26,6 +27,7 @@ REGISTRY: Rows = {
     **_grids.rows(),
     **_hunts.rows(),
     **_memory.rows(),
+    **_reoccurring.rows(),
     **_control.rows(),
     **_navigation.rows(),
     **_regression.rows(),

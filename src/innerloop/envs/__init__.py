@@ -9,6 +9,7 @@ from innerloop.envs.bandits import (
     RestlessTask,
     dependent_bandits,
     informative_bandits,
+    one_good_arm,
     restless_bandits,
     uniform_bandits,
     uniform_dependent_bandits,
@@ -44,6 +45,7 @@ from innerloop.envs.regression import (
     sinusoids,
     sinusoids_with_frequency,
 )
+from innerloop.envs.reoccurring import Reoccurring, ReoccurringTask, ReoccurringTasks, reoccurring_tasks
 from innerloop.envs.rooms import Rooms, RoomsTask, rooms_tasks
 from innerloop.envs.start_goal import Mazes, StartGoalGrid, StartGoalTask, placements
 from innerloop.envs.supervised import Supervised
@@ -90,6 +92,9 @@ __all__ = [
     "Reacher",
     "ReacherTask",
     "Regression",
+    "Reoccurring",
+    "ReoccurringTask",
+    "ReoccurringTasks",
     "RestlessBandit",
     "RestlessTask",
     "RevealTask",
@@ -121,6 +126,7 @@ __all__ = [
     "navigation_goals",
     "navigation_worlds",
     "object_pairs",
+    "one_good_arm",
     "pendulum_masses",
     "placements",
     "pole_ensemble",
@@ -131,6 +137,7 @@ __all__ = [
     "random_walk_env",
     "random_walks",
     "reacher_goals",
+    "reoccurring_tasks",
     "restless_bandits",
     "rooms_tasks",
     "semicircle_goals",

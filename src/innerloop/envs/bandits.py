@@ -1,4 +1,4 @@
-"""Bandits: one pull is one episode of one step, so an adaptation curve has a point for each pull.
+"""Bandits: one pull is one episode of one step (if not said otherwise), so an adaptation curve has a point for each pull.
 
 `BernoulliBandit` serves the independent arms of RL² (Duan et al. 2016, section 3.1) and the dependent arms of Wang et
 al. 2016 (section 3.1.2); `InformativeBandit` is the latter's eleven-armed task (3.1.3), `RestlessBandit` the drifting
@@ -44,20 +44,22 @@ class PullCount(NamedTuple):
 class BernoulliBandit(Env):
     """k arms; arm i pays 1 with probability `task.means[i]`, else 0. The observation is constant.
 
-    Source: Duan et al. 2016 (RL²), section 3.1.
+    An episode has `num_pulls` pulls. Source: Duan et al. 2016 (RL²), section 3.1.
     """
 
     spec: EnvSpec
 
-    def __init__(self, num_arms: int):
-        self.spec = EnvSpec(Discrete(1), Discrete(num_arms), max_steps=1)
+    def __init__(self, num_arms: int, num_pulls: int = 1):
+        self.spec = EnvSpec(Discrete(1), Discrete(num_arms), max_steps=num_pulls)
 
-    def reset(self, key: Key, task: BanditTask) -> tuple[NoState, TimeStep]:
-        return NoState(), restart(self.spec, jnp.zeros((), jnp.int32))
+    def reset(self, key: Key, task: BanditTask) -> tuple[PullCount, TimeStep]:
+        zero = jnp.zeros((), jnp.int32)
+        return PullCount(zero), restart(self.spec, zero)
 
-    def step(self, key: Key, task: BanditTask, state: NoState, action: Array) -> tuple[NoState, TimeStep]:
+    def step(self, key: Key, task: BanditTask, state: PullCount, action: Array) -> tuple[PullCount, TimeStep]:
         reward = (jax.random.uniform(key) < task.means[action]).astype(jnp.float32)
-        return state, advance(jnp.zeros((), jnp.int32), action, reward, terminated=True)
+        ended = state.pull == self.spec.max_steps - 1
+        return PullCount(state.pull + 1), advance(jnp.zeros((), jnp.int32), action, reward, terminated=ended)
 
 
 class InformativeBandit(Env):
@@ -112,6 +114,15 @@ class RestlessBandit(Env):
 def uniform_bandits(num_arms: int) -> Sampled:
     """Independent arm means, uniform on [0, 1]."""
     return Sampled(lambda key: BanditTask(jax.random.uniform(key, (num_arms,))))
+
+
+def one_good_arm(num_arms: int, high: float = 0.9, low: float = 0.1) -> Finite:
+    """The tasks in which one arm has mean `high` and all others `low`, in the order of the good arm."""
+    if num_arms < 2 or not 0 <= low < high <= 1:
+        raise ValueError(
+            f"one_good_arm(num_arms={num_arms}, high={high}, low={low}): needs 2 arms and 0 <= low < high <= 1."
+        )
+    return Finite(BanditTask(jnp.where(jnp.eye(num_arms) > 0, high, low).astype(jnp.float32)))
 
 
 def dependent_bandits(mean: float) -> Finite:

@@ -79,6 +79,24 @@ class TwoArms(Env):
         return state, advance(obs, action, _is(action, task.target), terminated=True)
 
 
+class ComingBack(Env):
+    """`TwoArms` of two kinds, each with a target of its own: an episode, one pull, plays one of them, and the observation is
+    which.
+
+    Optimum of n episodes: 1/2 where a kind is new, and 1 where it was met before, that is n - 1 + 2**-n. Who remembers only
+    the last episode gets less than 3/4 an episode.
+    """
+
+    spec: EnvSpec = EnvSpec(Discrete(2), Discrete(2), max_steps=1)
+
+    def reset(self, key: Key, task: ProbeTask) -> tuple[StepCount, TimeStep]:
+        kind = jax.random.randint(key, (), 0, 2)
+        return StepCount(kind), restart(self.spec, kind)
+
+    def step(self, key: Key, task: ProbeTask, state: StepCount, action: Array) -> tuple[StepCount, TimeStep]:
+        return state, advance(state.steps, action, _is(action, task.target[state.steps]), terminated=True)
+
+
 class LateCue(Env):
     """Step 1: choose one of four actions, blind (obs 0). Step 2: see which was right (obs 1 + target); nothing pays.
 
@@ -213,6 +231,9 @@ class Probe(NamedTuple):
 PROBES: dict[str, Probe] = {
     "shown-target": Probe(ShownTarget(), _targets(2), 1, 1.0, 0.95),
     "two-arms": Probe(TwoArms(), _targets(2), 5, 4.5, 4.2),
+    "coming-back": Probe(
+        ComingBack(), Sampled(lambda key: ProbeTask(jax.random.randint(key, (2,), 0, 2))), 6, 5 + 2**-6, 4.7
+    ),
     "late-cue": Probe(LateCue(), _targets(4), 2, 1.25, 1.15),
     "flipping-goal": Probe(FlippingGoal(), _targets(2), 3, 2.5, 2.2),
     "late-reward": Probe(LateReward(), _targets(2), 2, 1.5, 1.35),

@@ -1,7 +1,7 @@
 """The passive T-maze (Ni et al. 2023, section 4.1; after Bakker 2001): how long can a memory be?
 
 At the start a cue says which way to turn; nothing shows it again. Whoever walks straight on comes to the junction with one
-step left. Not keeping up is punished at once, so that walking is learned from the first and remembering is all that is hard.
+step left. Not keeping up is punished at once, so that walking needs no memory, and to turn is all that does.
 """
 
 from typing import NamedTuple

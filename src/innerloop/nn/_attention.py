@@ -6,11 +6,13 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from innerloop._rollout import Ring
 from innerloop._types import Key
 from innerloop.nn._cells import sigmoid
-from innerloop.nn._core import Block, Kept, Window
+from innerloop.nn._core import Block, Past, Window
 from innerloop.nn._layers import LayerNorm, Linear
 
 
@@ -18,34 +20,30 @@ def rotated(x: Float[Array, "rows heads features"], rank: Int[Array, " rows"]) -
     """Pairs of features, turned by angles in proportion to the rank: products of two depend on how far they are apart
     (Su et al. 2021, section 3.2)."""
     half = x.shape[-1] // 2
-    speed = 10_000.0 ** (-jnp.arange(half, dtype=jnp.float32) / half)
+    # A constant: were it computed, acting and observing would each keep one, and no longer be seen to do the same.
+    speed = jnp.asarray(10_000.0 ** (-np.arange(half) / half), jnp.float32)
     angle = (rank.astype(jnp.float32)[:, None] * speed[None])[:, None]
     a, b = x[..., :half], x[..., half:]
     return jnp.concatenate([a * jnp.cos(angle) - b * jnp.sin(angle), a * jnp.sin(angle) + b * jnp.cos(angle)], axis=-1)
 
 
-def attend(
-    window: Window,
-    queries: Float[Array, "time heads features"],
-    keys: Float[Array, "rows heads features"],
-    values: Float[Array, "rows heads width"],
-    own_keys: Float[Array, "time heads features"],
-    own_values: Float[Array, "time heads width"],
-) -> Float[Array, "time heads width"]:
-    """What each step finds among itself and the rows of the window that it sees."""
-    scale = queries.shape[-1] ** -0.5
-    scores = jnp.where(window.seen()[None], jnp.einsum("thf,rhf->htr", queries, keys) * scale, -jnp.inf)
-    own = jnp.einsum("thf,thf->ht", queries, own_keys)[..., None] * scale
-    shares = jax.nn.softmax(jnp.concatenate([scores, own], axis=-1), axis=-1)
-    found = jnp.einsum("htr,rhw->thw", shares[..., :-1], values)
-    return found + shares[..., -1].T[..., None] * own_values
+def attend(window: Window, queries: Float[Array, "time heads features"]) -> Float[Array, "time found"]:
+    """What each step finds among the rows that it sees, each a key for every head and then as many values."""
+    num_steps, num_heads, size = queries.shape
+    keys, values = jnp.split(window.table, [num_heads * size], axis=-1)
+    keys, values = (x.reshape(x.shape[0], num_heads, -1) for x in (keys, values))
+    scores = jnp.where(window.seen()[None], jnp.einsum("thf,rhf->htr", queries * size**-0.5, keys), -jnp.inf)
+    weight = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
+    # Sums are divided, not weights, of which there are more.
+    found = jnp.einsum("htr,rhw->htw", weight, values) / weight.sum(axis=-1, keepdims=True)
+    return jnp.swapaxes(found, 0, 1).reshape(num_steps, -1)
 
 
 def checked(context: int) -> int:
-    """How many steps a lookup keeps to see `context` with the present one."""
+    """How many steps a lookup sees, the present one included."""
     if context < 2:
         raise ValueError(f"context={context}: must be at least 2.")
-    return context - 1
+    return context
 
 
 class Gate(eqx.Module):
@@ -64,11 +62,10 @@ class Gate(eqx.Module):
         self.reset = Linear(reset_key, size, size)
 
     def __call__(self, old: Float[Array, " size"], new: Float[Array, " size"]) -> Float[Array, " size"]:
-        size = old.shape[0]
-        from_new = self.from_new(new)
-        reset, update = jnp.split(sigmoid(from_new[: 2 * size] + self.from_old(old)), 2)
-        candidate = jnp.tanh(from_new[2 * size :] + self.reset(reset * old))
-        return old + update * (candidate - old)
+        resets, updates, candidates = jnp.split(self.from_new(new), 3)
+        more_resets, more_updates = jnp.split(self.from_old(old), 2)
+        candidate = jnp.tanh(candidates + self.reset(sigmoid(resets + more_resets) * old))
+        return old + sigmoid(updates + more_updates) * (candidate - old)
 
 
 class AttentionBlock(Block):
@@ -84,12 +81,12 @@ class AttentionBlock(Block):
     hidden: tuple[Linear, Linear]
     gates: tuple[Gate, Gate]
     num_heads: int = eqx.field(static=True)
-    num_kept: int = eqx.field(static=True)
+    context: int = eqx.field(static=True)
 
     def __init__(self, key: Key, size: int, num_heads: int, context: int):
         if size % (2 * num_heads):
             raise ValueError(f"num_heads={num_heads}: hidden_size={size} must be a multiple of twice as many.")
-        self.num_kept = checked(context)
+        self.context = checked(context)
         keys = jax.random.split(key, 6)
         self.norms = LayerNorm(size), LayerNorm(size)
         self.project = Linear(keys[0], size, 3 * size)
@@ -98,27 +95,21 @@ class AttentionBlock(Block):
         self.gates = Gate(keys[4], size), Gate(keys[5], size)
         self.num_heads = num_heads
 
-    def initial(self) -> Kept:
-        return Kept.nothing(self.num_kept, 2 * self.mix.bias.shape[0])
+    def initial(self) -> Ring:
+        return Ring.empty(self.context, 2 * self.mix.bias.shape[0])
 
     def sequence(
-        self, state: Kept, xs: Float[Array, "time size"], first: Bool[Array, " time"], valid: Bool[Array, " time"]
-    ) -> tuple[Kept, Float[Array, "time size"]]:
-        queries, own = jnp.split(jax.vmap(self.project)(jax.vmap(self.norms[0])(xs)), [xs.shape[1]], axis=-1)
-        window = state.extended(own, first, valid)
-
-        def heads(x: Float[Array, "rows width"]) -> Float[Array, "rows heads features"]:
-            return x.reshape(x.shape[0], self.num_heads, -1)
-
-        keys, values = (heads(x) for x in jnp.split(window.table, 2, axis=-1))
-        own_keys, own_values = (heads(x) for x in jnp.split(own, 2, axis=-1))
-        rank = window.past.rank
-        queries, own_keys = rotated(heads(queries), rank), rotated(own_keys, rank)
-        found = attend(window, queries, rotated(keys, window.rank), values, own_keys, own_values)
-        xs = jax.vmap(self.gates[0])(xs, jax.nn.relu(jax.vmap(self.mix)(found.reshape(xs.shape))))
+        self, state: Ring, xs: Float[Array, "time size"], first: Bool[Array, " time"], valid: Bool[Array, " time"]
+    ) -> tuple[Ring, Float[Array, "time size"]]:
+        past = Past.of(state.num_rows, first, valid)
+        queries, keys, values = jnp.split(jax.vmap(self.project)(jax.vmap(self.norms[0])(xs)), 3, axis=-1)
+        queries, keys = (rotated(x.reshape(len(xs), self.num_heads, -1), past.age) for x in (queries, keys))
+        window = Window.of(past, state, jnp.concatenate([keys.reshape(values.shape), values], axis=-1))
+        found = attend(window, queries)
+        xs = jax.vmap(self.gates[0])(xs, jax.nn.relu(jax.vmap(self.mix)(found)))
         inner = jax.nn.relu(jax.vmap(self.hidden[0])(jax.vmap(self.norms[1])(xs)))
         xs = jax.vmap(self.gates[1])(xs, jax.nn.relu(jax.vmap(self.hidden[1])(inner)))
-        return window.kept(), xs
+        return window.ring, xs
 
 
 class ConvolutionBlock(Block):
@@ -132,21 +123,23 @@ class ConvolutionBlock(Block):
         num_layers = max(1, math.ceil(math.log2(context)))
         keys = jax.random.split(key, num_layers)
         sizes = [num_in + i * num_filters for i in range(num_layers)]
-        self.layers = tuple(Linear(key, 2 * size, 2 * num_filters) for key, size in zip(keys, sizes, strict=True))
+        scale = 0.5**0.5
+        self.layers = tuple(Linear(key, size, 4 * num_filters, scale) for key, size in zip(keys, sizes, strict=True))
         self.size = num_in + num_layers * num_filters
 
-    def initial(self) -> tuple[Kept, ...]:
-        return tuple(Kept.nothing(2**i, layer.weight.shape[0] // 2) for i, layer in enumerate(self.layers))
+    def initial(self) -> tuple[Ring, ...]:
+        return tuple(Ring.empty(2**i + 1, layer.bias.shape[0] // 2) for i, layer in enumerate(self.layers))
 
     def sequence(
         self, state: Any, xs: Float[Array, "time size"], first: Bool[Array, " time"], valid: Bool[Array, " time"]
     ) -> tuple[Any, Float[Array, "time size_out"]]:
+        """What is kept of a step is what it adds to a later one."""
         kept = []
-        for i, (layer, one) in enumerate(zip(self.layers, state, strict=True)):
-            window = one.extended(xs, first, valid)
-            fed = jnp.concatenate([window.lagged(2**i), xs], axis=-1)
-            value, gate = jnp.split(jax.vmap(layer)(fed), 2, axis=-1)
-            kept.append(window.kept())
+        for i, (layer, ring) in enumerate(zip(self.layers, state, strict=True)):
+            now, later = jnp.split(jax.vmap(layer)(xs), 2, axis=-1)
+            window = Window.of(Past.of(ring.num_rows, first, valid), ring, later)
+            value, gate = jnp.split(now + window.lagged(2**i), 2, axis=-1)
+            kept.append(window.ring)
             xs = jnp.concatenate([xs, jnp.tanh(value) * sigmoid(gate)], axis=-1)
         return tuple(kept), xs
 
@@ -158,26 +151,23 @@ class LookupBlock(Block):
     project: Linear
     num_keys: int = eqx.field(static=True)
     num_values: int = eqx.field(static=True)
-    num_kept: int = eqx.field(static=True)
+    context: int = eqx.field(static=True)
 
     def __init__(self, key: Key, num_in: int, num_keys: int, num_values: int, context: int):
-        self.num_kept = checked(context)
+        self.context = checked(context)
         self.project = Linear(key, num_in, 2 * num_keys + num_values)
         self.num_keys = num_keys
         self.num_values = num_values
 
-    def initial(self) -> Kept:
-        return Kept.nothing(self.num_kept, self.num_keys + self.num_values)
+    def initial(self) -> Ring:
+        return Ring.empty(self.context, self.num_keys + self.num_values)
 
     def sequence(
-        self, state: Kept, xs: Float[Array, "time size"], first: Bool[Array, " time"], valid: Bool[Array, " time"]
-    ) -> tuple[Kept, Float[Array, "time size_out"]]:
+        self, state: Ring, xs: Float[Array, "time size"], first: Bool[Array, " time"], valid: Bool[Array, " time"]
+    ) -> tuple[Ring, Float[Array, "time size_out"]]:
         queries, own = jnp.split(jax.vmap(self.project)(xs), [self.num_keys], axis=-1)
-        window = state.extended(own, first, valid)
-        keys, values = (x[:, None] for x in jnp.split(window.table, [self.num_keys], axis=-1))
-        own_keys, own_values = (x[:, None] for x in jnp.split(own, [self.num_keys], axis=-1))
-        found = attend(window, queries[:, None], keys, values, own_keys, own_values)[:, 0]
-        return window.kept(), jnp.concatenate([xs, found], axis=-1)
+        window = Window.of(Past.of(state.num_rows, first, valid), state, own)
+        return window.ring, jnp.concatenate([xs, attend(window, queries[:, None])], axis=-1)
 
 
 def snail_blocks(key: Key, size: int, context: int, num_layers: int) -> tuple[tuple[Block, ...], int]:

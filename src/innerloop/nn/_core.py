@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from innerloop._rollout import where
+from innerloop._rollout import Ring, where
 from innerloop.nn._layers import Linear
 
 NEVER = -(2**30)
@@ -109,17 +109,18 @@ class Stack(Core):
 
 
 class Past(NamedTuple):
-    """Which valid steps of its trial each step of a sequence looks back at, behind `num_kept` that were kept before it.
+    """Which valid steps of its trial each step of a sequence looks back at, behind `num_kept` of it before the sequence.
 
-    Valid steps are numbered: 0 is the first one of the sequence, -1 the last one that was kept.
+    Valid steps are numbered: 0 is the first one of the sequence, -1 the last one before it.
     """
 
     rank: Int[Array, " time"]
     """The number of the next valid step: those before it are past."""
     floor: Int[Array, " time"]
-    """The number of the first step that counts: where the trial began, or the oldest one kept."""
+    """The number of the first step of the trial."""
     order: Int[Array, " time"]
-    """The indices of the valid steps, in order, and then of the others."""
+    """The indices of the valid steps, in order; what follows them means nothing."""
+    valid: Bool[Array, " time"]
     end_rank: Int[Array, ""]
     """The number of valid steps."""
     end_floor: Int[Array, ""]
@@ -132,8 +133,14 @@ class Past(NamedTuple):
         rank = count - valid.astype(jnp.int32)
         began = jax.lax.cummax(jnp.where(first, rank, NEVER))
         floor = jnp.where(began == NEVER, -num_kept, began)
-        order = jnp.argsort(~valid, stable=True).astype(jnp.int32)
-        return cls(rank, floor, order, count[-1], floor[-1])
+        time = jnp.arange(rank.shape[0], dtype=jnp.int32)
+        order = jnp.zeros_like(rank).at[jnp.where(valid, rank, rank.shape[0])].set(time, mode="drop")
+        return cls(rank, floor, order, valid, count[-1], floor[-1])
+
+    @property
+    def age(self) -> Int[Array, " time"]:
+        """How many valid steps of its trial are before each step."""
+        return self.rank - self.floor
 
     def previous(self, kept: Any, new: Any, nothing: Any) -> Any:
         """What the step before each step left, in its trial: `new[time]`, or `kept` if that was before the sequence (one is
@@ -155,54 +162,42 @@ class Past(NamedTuple):
         return jax.vmap(one)(index, rank >= floor, rank < 0)
 
 
-class Kept(NamedTuple):
-    """The newest rows that a block looks back at, the newest last, and how many of them count."""
-
-    rows: Float[Array, "slots width"]
-    num_rows: Int[Array, ""]
-
-    @classmethod
-    def nothing(cls, slots: int, width: int) -> "Kept":
-        """Room for some rows."""
-        return cls(jnp.zeros((slots, width)), jnp.zeros((), jnp.int32))
-
-    def extended(
-        self, new: Float[Array, "time width"], first: Bool[Array, " time"], valid: Bool[Array, " time"]
-    ) -> "Window":
-        """These rows, and those of a sequence behind them."""
-        past = Past.of(self.num_rows, first, valid)
-        return Window(past, jnp.concatenate([self.rows, new[past.order]]))
-
-
 class Window(NamedTuple):
-    """The rows that the steps of a sequence look back at: `slots` that were kept, then one for each valid step."""
+    """The rows that the steps of a sequence look at, and the ring that is kept of them."""
 
     past: Past
     table: Float[Array, "rows width"]
+    """Those of the ring before the sequence, then one for each step. Of a single step: those of the ring after it."""
+    before: Int[Array, ""]
+    """How many rows of its first trial the ring had been given before."""
+    ring: Ring
 
-    @property
-    def slots(self) -> int:
-        """How many rows before it a step can see."""
-        return self.table.shape[0] - self.past.rank.shape[0]
-
-    @property
-    def rank(self) -> Int[Array, " rows"]:
-        """The number of each row, as in `Past`."""
-        return jnp.arange(-self.slots, self.past.rank.shape[0], dtype=jnp.int32)
+    @classmethod
+    def of(cls, past: Past, ring: Ring, new: Float[Array, "time width"]) -> "Window":
+        """Behind the rows of a ring, of which `past` has counted all, those of a sequence."""
+        slots, is_step = ring.rows.shape[0], new.shape[0] == 1
+        stays = past.valid & (past.floor == past.end_floor) & (past.rank >= past.end_rank - slots)
+        # In an array that is written in place: a step that is not valid may leave a row, but is not counted.
+        to = past.age % slots if is_step else jnp.where(stays, past.age % slots, slots)
+        after = Ring(ring.rows.at[to].set(new, mode="drop"), past.end_rank - past.end_floor)
+        table = after.rows if is_step else jnp.concatenate([ring.rows, new])
+        return cls(past, table, ring.num_rows, after)
 
     def lagged(self, lag: int) -> Float[Array, "time width"]:
         """The row of the `lag`-th last step before each step; zeros where there is none."""
-        rank = self.past.rank - lag
-        rows = self.table[jnp.maximum(self.slots + rank, 0)]
+        slots, rank = self.ring.rows.shape[0], self.past.rank - lag
+        own = slots + self.past.order[jnp.maximum(rank, 0)]
+        rows = self.table[jnp.where(rank < 0, (self.before + rank) % slots, own)]
         return jnp.where((rank >= self.past.floor)[:, None], rows, 0.0)
 
     def seen(self) -> Bool[Array, "time rows"]:
-        """Whether a step sees a row: it is one of the last `slots` before it, in its trial."""
-        rows, rank = self.rank[None], self.past.rank[:, None]
-        return (rows < rank) & (rows >= rank - self.slots) & (rows >= self.past.floor[:, None])
-
-    def kept(self) -> Kept:
-        """What the step that follows the sequence looks back at."""
-        past = self.past
-        rows = jax.lax.dynamic_slice_in_dim(self.table, past.end_rank, self.slots)
-        return Kept(rows, jnp.minimum(past.end_rank - past.end_floor, self.slots))
+        """Whether a step sees a row: it is its own, or one of as many before it, in its trial, as make a ring with it."""
+        slots, past = self.ring.rows.shape[0], self.past
+        slot = jnp.arange(slots, dtype=jnp.int32)
+        if past.rank.shape[0] == 1:
+            return ((past.age[0] - slot) % slots <= past.age[0])[None]
+        kept = -1 - (self.before - 1 - slot) % slots
+        number = jnp.concatenate([kept, jnp.where(past.valid, past.rank, NEVER)])[None]
+        rank, floor = past.rank[:, None], past.floor[:, None]
+        own = jnp.eye(past.rank.shape[0], slots + past.rank.shape[0], slots, dtype=bool)
+        return own | (number < rank) & (number >= floor) & (number > rank - slots)

@@ -8,11 +8,13 @@ import jax
 from innerloop._types import Key
 from innerloop.nn._attention import AttentionBlock, snail_blocks
 from innerloop.nn._cells import GRU, LSTM, RNN, Hebbian
-from innerloop.nn._core import Block, Core, Stack
+from innerloop.nn._core import Block, Cell, Core, Stack
+from innerloop.nn._external import NTM, Episodic
 from innerloop.nn._layers import Linear
 from innerloop.nn._state_space import DiagonalBlock, SelectiveBlock
+from innerloop.nn._store import Search
 
-CoreName = Literal["gru", "lstm", "rnn", "hebbian", "ssm", "mamba", "transformer", "snail"]
+CoreName = Literal["gru", "lstm", "rnn", "hebbian", "ssm", "mamba", "transformer", "snail", "episodic", "ntm"]
 CELLS: dict[str, type[GRU] | type[LSTM] | type[RNN] | type[Hebbian]] = {
     "gru": GRU,
     "lstm": LSTM,
@@ -35,6 +37,14 @@ class CoreOptions:
     """States of each channel of `mamba`."""
     parallel_scan: bool = True
     """Compute sequences of `ssm` and `mamba` by a parallel scan, not by a loop."""
+    memory_slots: int = 32
+    """Slots of the external memory of `episodic` and `ntm`."""
+    num_neighbors: int = 4
+    """Slots that `episodic` reads: those with the nearest keys."""
+    key_size: int = 32
+    """Length of a key of `episodic`, and of a slot of `ntm`."""
+    search: Search = "exact"
+    """How `episodic` finds the nearest keys; `approximate` is for TPUs and many slots."""
 
 
 def make_core(name: CoreName, key: Key, num_in: int, size: int, options: CoreOptions | None = None) -> Core:
@@ -44,11 +54,20 @@ def make_core(name: CoreName, key: Key, num_in: int, size: int, options: CoreOpt
         raise ValueError(f"core={name!r}: choose one of {', '.join(get_args(CoreName))}.")
     if size < 1:
         raise ValueError(f"hidden_size={size}: must be at least 1.")
-    num_layers = options.num_layers if options.num_layers is not None else 1 if name in CELLS else 2
+    is_cell = name in (*CELLS, "episodic", "ntm")
+    num_layers = options.num_layers if options.num_layers is not None else 1 if is_cell else 2
     if num_layers < 1:
         raise ValueError(f"num_layers={num_layers}: must be at least 1.")
-    if name in CELLS:
-        cell = CELLS[name]
+    if is_cell:
+
+        def cell(key: Key, num_in: int, size: int) -> Cell:
+            if name == "episodic":
+                kept = options.memory_slots, options.num_neighbors, options.key_size, options.search
+                return Episodic(key, num_in, size, *kept)
+            if name == "ntm":
+                return NTM(key, num_in, size, options.memory_slots, options.key_size)
+            return CELLS[name](key, num_in, size)
+
         if num_layers == 1:
             return cell(key, num_in, size)
         sizes = (num_in, *(size,) * (num_layers - 1))

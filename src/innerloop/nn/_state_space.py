@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Complex, Float
 
+from innerloop._rollout import Ring
 from innerloop._types import Key
 from innerloop.nn._cells import sigmoid
-from innerloop.nn._core import Block, Kept
+from innerloop.nn._core import Block, Past, Window
 from innerloop.nn._layers import LayerNorm, Linear
 
 
@@ -113,7 +114,7 @@ def _as_real(x: Complex[Array, "*axes state"]) -> Float[Array, "*axes two_states
 class SelectiveState(NamedTuple):
     """The last inputs of the convolution, and the states of each channel."""
 
-    inputs: Kept
+    inputs: Ring
     states: Float[Array, "channels state"]
 
 
@@ -153,17 +154,17 @@ class SelectiveBlock(Block):
 
     def initial(self) -> SelectiveState:
         num_taps, size = self.taps.shape
-        return SelectiveState(Kept.nothing(num_taps - 1, size), jnp.zeros((size, self.state_size)))
+        return SelectiveState(Ring.empty(num_taps, size), jnp.zeros((size, self.state_size)))
 
     def sequence(
         self, state: SelectiveState, xs: Float[Array, "time size"], first: Array, valid: Array
     ) -> tuple[SelectiveState, Float[Array, "time size"]]:
         fed, gate = jnp.split(jax.vmap(self.enter)(jax.vmap(self.norm)(xs)), 2, axis=-1)
-        window = state.inputs.extended(fed, first, valid)
+        window = Window.of(Past.of(state.inputs.num_rows, first, valid), state.inputs, fed)
         near = jnp.stack([fed, *(window.lagged(lag) for lag in range(1, self.taps.shape[0]))], axis=1)
         u, decay, inputs, read = jax.vmap(self._select)(near)
         last, states = linear_recurrence(state.states, decay, inputs, first, valid, self.parallel)
-        return SelectiveState(window.kept(), last), xs + jax.vmap(self._leave)(states, read, u, gate)
+        return SelectiveState(window.ring, last), xs + jax.vmap(self._leave)(states, read, u, gate)
 
     def _select(self, near: Float[Array, "taps channels"]) -> tuple[Array, Array, Array, Array]:
         """What a step makes of the last inputs: u, the decay of each state, what is added to it, and C."""

@@ -19,6 +19,7 @@ from innerloop.algorithms.cavia import CAVIA
 from innerloop.algorithms.dream import DREAM
 from innerloop.algorithms.e_maml import EMAML
 from innerloop.algorithms.e_rl2 import ERL2
+from innerloop.algorithms.episodic_rl2 import EpisodicRL2
 from innerloop.algorithms.epopt import EPOpt
 from innerloop.algorithms.fine_tuning import FineTuning
 from innerloop.algorithms.fomaml import FOMAML
@@ -34,7 +35,7 @@ from innerloop.algorithms.reptile import Reptile
 from innerloop.algorithms.rl2 import RL2
 from innerloop.algorithms.sac import SoftActorCritic
 from innerloop.algorithms.varibad import VariBAD
-from innerloop.recipes import _beliefs, _control, _few_shot, _navigation, _recurrent
+from innerloop.recipes import _beliefs, _control, _external, _few_shot, _navigation, _recurrent
 from innerloop.recipes._recipe import Recipe
 
 
@@ -56,6 +57,7 @@ class Method(Protocol):
 METHODS: Mapping[str, type[Any]] = {
     "rl2": RL2,
     "e-rl2": ERL2,
+    "episodic-rl2": EpisodicRL2,
     "memoryless": Memoryless,
     "epopt": EPOpt,
     "oracle": Oracle,
@@ -81,7 +83,7 @@ METHODS: Mapping[str, type[Any]] = {
 
 RECIPES: Mapping[str, Recipe] = {
     row.id: row
-    for rows in (_few_shot.ROWS, _navigation.ROWS, _beliefs.ROWS, _recurrent.ROWS, _control.ROWS)
+    for rows in (_few_shot.ROWS, _navigation.ROWS, _beliefs.ROWS, _recurrent.ROWS, _control.ROWS, _external.ROWS)
     for row in rows
 }
 """Recipes by id. Where two have the same method and benchmark, the first has the method's defaults for it."""

@@ -160,6 +160,32 @@ def meta_speed_table(results: Sequence[Result]) -> str:
     return _table(head, cells)
 
 
+def core_speed_table(results: Sequence[Result]) -> str:
+    """Every row of `core-speed`: cores as agents use them, and the parallel scan against the loop."""
+    rows = _speed_rows(results, "core-speed")
+    if not rows:
+        return "*Not measured yet.*"
+
+    def table(names: Mapping[str, str]) -> str:
+        cells = [[f"`{row['name']}`", *(_number(row[x]) for x in names)] for row in rows if names.keys() <= row.keys()]
+        return _table(["core", *names.values()], cells)
+
+    agents = {
+        "size": "width",
+        "weights": "weights",
+        "acting_steps_per_second": "acting, env steps/s",
+        "training_steps_per_second": "training, env steps/s",
+        "compile_seconds": "compile s",
+    }
+    scans = {
+        "steps": "steps",
+        "parallel_steps_per_second": "parallel scan, steps/s",
+        "loop_steps_per_second": "loop, steps/s",
+        "ratio": "ratio",
+    }
+    return f"{table(agents)}\n\n{table(scans)}"
+
+
 def _speed_rows(results: Sequence[Result], id: str) -> list[dict[str, Any]]:
     return next((result["rows"] for result in results if result["id"] == id), [])
 
@@ -201,6 +227,7 @@ def render(root: Path) -> dict[str, Callable[..., str]]:
         "peers": lambda: peers_table(json.loads((root / "benchmarks" / "peers.json").read_text()), results),
         "meta_speed": lambda: meta_speed_table(results),
         "speed": lambda: speed_table(results),
+        "core_speed": lambda: core_speed_table(results),
         "methods": methods_table,
         "benchmarks": benchmarks_table,
     }
