@@ -107,7 +107,10 @@ class NTMState(NamedTuple):
 
 class NTM(Cell):
     """Neural Turing Machine (Graves et al. 2014, section 3): an LSTM that moves one read and one write head over a memory by
-    content and by shifts. It writes, reads, and puts out a linear function of its own output and of what it read."""
+    content and by shifts. It writes, reads, and puts out a linear function of its own output and of what it read.
+
+    At first the write head moves on by a slot at every step, and the read head goes by content.
+    """
 
     controller: LSTM
     heads: Linear
@@ -123,7 +126,12 @@ class NTM(Cell):
             )
         controller_key, heads_key, leave_key = jax.random.split(key, 3)
         self.controller = LSTM(controller_key, num_in + width, size)
-        self.heads = Linear(heads_key, size, 2 * (width + 6) + 2 * width)
+        heads = Linear(heads_key, size, 2 * (width + 6) + 2 * width)
+        # Key, strength, gate, three shifts, sharpness; of reading, then of writing.
+        reading, writing = jnp.asarray([4.0, 2.0, 0.0, 0.0, 0.0, 0.0]), jnp.asarray([0.0, -2.0, 0.0, 0.0, 3.0, 2.0])
+        key_bias = jnp.zeros((width,))
+        bias = jnp.concatenate([key_bias, reading, key_bias, writing, key_bias, key_bias])
+        self.heads = eqx.tree_at(lambda x: x.bias, heads, bias)
         self.leave = Linear(leave_key, size + width, size)
         self.size = size
         self.memory_slots = memory_slots
