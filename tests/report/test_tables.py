@@ -158,6 +158,16 @@ def test_meta_speed_stands_beside_the_peer_whose_work_it_does():
     assert "| `b` | `z` | – | 2 | – | – | – | – | – | – |" in table
 
 
+def test_cores_and_scans_have_a_table_each():
+    core = {"name": "gru", "size": 64, "weights": 16_134, "compile_seconds": 3.5}
+    core |= {"acting_steps_per_second": 9_000, "training_steps_per_second": 5_000}
+    scan = {"name": "ssm-100", "steps": 100, "size": 64, "ratio": 1.25}
+    scan |= {"parallel_steps_per_second": 50, "loop_steps_per_second": 40}
+    cores, scans = _tables.core_speed_table([{"id": "core-speed", "rows": [core, scan]}]).split("\n\n")
+    assert cores.splitlines()[2:] == ["| `gru` | 64 | 16,134 | 9,000 | 5,000 | 3.5 |"]
+    assert scans.splitlines()[2:] == ["| `ssm-100` | 100 | 50 | 40 | 1.25 |"]
+
+
 def test_contrasts_show_every_agent_of_the_results_that_have_them():
     found = {"adapted": [-40.0, -10.0], "fine-tuned mixture": [-39.0, None], "oracle": [-0.5, -0.5], "step_size": 0.01}
     table = _tables.contrasts_table([RESULT, {"id": "nav", "contrasts": found}])

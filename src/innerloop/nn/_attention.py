@@ -27,16 +27,41 @@ def rotated(x: Float[Array, "rows heads features"], rank: Int[Array, " rows"]) -
     return jnp.concatenate([a * jnp.cos(angle) - b * jnp.sin(angle), a * jnp.sin(angle) + b * jnp.cos(angle)], axis=-1)
 
 
+@jax.custom_batching.custom_vmap
+def anywhere(flag: Bool[Array, ""]) -> Bool[Array, ""]:
+    """Whether a flag holds anywhere in a batch: one answer for all, so that what hangs on it stays a branch."""
+    return flag
+
+
+@anywhere.def_vmap
+def _(axis_size: int, in_batched: list[bool], flag: Array) -> tuple[Array, bool]:
+    return anywhere(flag.any(axis=0) if in_batched[0] else flag), False
+
+
 def attend(window: Window, queries: Float[Array, "time heads features"]) -> Float[Array, "time found"]:
-    """What each step finds among the rows that it sees, each a key for every head and then as many values."""
+    """What each step finds among the rows that it sees, each a key for every head and then as many values.
+
+    Where all trials begin with the sequence, no time is spent on what the rings keep.
+    """
     num_steps, num_heads, size = queries.shape
-    keys, values = jnp.split(window.table, [num_heads * size], axis=-1)
-    keys, values = (x.reshape(x.shape[0], num_heads, -1) for x in (keys, values))
-    scores = jnp.where(window.seen()[None], jnp.einsum("thf,rhf->htr", queries * size**-0.5, keys), -jnp.inf)
-    weight = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
-    # Sums are divided, not weights, of which there are more.
-    found = jnp.einsum("htr,rhw->htw", weight, values) / weight.sum(axis=-1, keepdims=True)
-    return jnp.swapaxes(found, 0, 1).reshape(num_steps, -1)
+
+    def found(table: Float[Array, "rows width"], seen: Bool[Array, "time rows"]) -> Float[Array, "time found"]:
+        keys, values = jnp.split(table, [num_heads * size], axis=-1)
+        keys, values = (x.reshape(x.shape[0], num_heads, -1) for x in (keys, values))
+        scores = jnp.where(seen[None], jnp.einsum("thf,rhf->htr", queries * size**-0.5, keys), -jnp.inf)
+        weight = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
+        # Sums are divided, not weights, of which there are more.
+        sums = jnp.einsum("htr,rhw->htw", weight, values) / weight.sum(axis=-1, keepdims=True)
+        return jnp.swapaxes(sums, 0, 1).reshape(num_steps, -1)
+
+    table, seen, own = window.table, window.seen(), slice(-num_steps, None)
+    if num_steps == 1:
+        return found(table, seen)
+    # A branch that is not taken would fill what its gradient needs with zeros: it is computed again instead.
+    found = jax.checkpoint(found)
+    return jax.lax.cond(
+        anywhere(window.before > 0), lambda: found(table, seen), lambda: found(table[own], seen[:, own])
+    )
 
 
 def checked(context: int) -> int:
