@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from jaxtyping import Array
 
-from innerloop._checkpoint import Checkpoint, restore, save
+from innerloop._checkpoint import Checkpoint, key_data, restore, save
 from innerloop._collect import JaxCollector, StreamCollector
 from innerloop._export import export, read_exported
 from innerloop._learner import Learner
@@ -193,6 +193,15 @@ def test_foreign_checkpoints_name_the_first_differing_leaf(finished: tuple[Path,
 def test_a_new_run_refuses_the_folder_of_another(finished: tuple[Path, Any]) -> None:
     with pytest.raises(ValueError, match="another run's checkpoints"):
         run(finished[0], 7)
+
+
+def test_a_run_that_was_stopped_before_its_first_update_goes_on(finished: tuple[Path, Any], tmp_path: Path) -> None:
+    save(tmp_path, init(KEY, Drift(), stream()), {"key": key_data(KEY)})
+    state = run(tmp_path, 7, start=restore(tmp_path, template(), key=KEY))
+    assert_equal(state, finished[1])
+    save(tmp_path / "other", init(KEY, Drift(), stream()), {"key": key_data(jax.random.key(1))})
+    with pytest.raises(ValueError, match="another run's checkpoints"):
+        run(tmp_path / "other", 7)
 
 
 @contextmanager

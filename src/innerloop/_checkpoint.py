@@ -148,7 +148,7 @@ class Checkpoint:
         self._when = time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
-        if progress.update == 0 and checkpoints(self.folder):
+        if progress.update == 0 and not self._is_ours(progress.key):
             raise ValueError(
                 f"Checkpoint(folder={str(self.folder)!r}): it holds another run's checkpoints; go on from them with "
                 "train(start=restore(folder, ...)), or choose another folder."
@@ -158,6 +158,13 @@ class Checkpoint:
         is_due = progress.update == progress.num_updates or time.monotonic() - self._when >= self.seconds
         if progress.update > 0 and is_due:
             self.write(progress)
+
+    def _is_ours(self, key: Key) -> bool:
+        """Whether the folder is empty, or holds no more than where this run was stopped before its first update."""
+        found = checkpoints(self.folder)
+        if [int(path.name) for path in found] != [0]:
+            return not found
+        return newest(self.folder)[1].get("key") == key_data(key)
 
     def write(self, progress: Progress) -> None:
         """Save now, unless this update is saved already."""
