@@ -20,8 +20,17 @@ def activate(name: Activation, x: Array) -> Array:
 
 
 def orthogonal(key: Key, num_in: int, num_out: int, scale: float = 1.0) -> Float[Array, "{num_in} {num_out}"]:
-    """A matrix with orthonormal rows or columns (Saxe et al. 2014), times `scale`."""
-    return scale * jax.nn.initializers.orthogonal()(key, (num_in, num_out), jnp.float32)
+    """A matrix with orthonormal rows or columns (Saxe et al. 2014), times `scale`.
+
+    Under vmap, too, it makes one at a time: two batches of QR decompositions that XLA runs side by side on as many cores
+    wait for each other for ever (jaxlib 0.10).
+    """
+
+    @jax.custom_batching.sequential_vmap
+    def draw(key: Key) -> Array:
+        return jax.nn.initializers.orthogonal()(key, (num_in, num_out), jnp.float32)
+
+    return scale * draw(key)
 
 
 class Linear(eqx.Module):
