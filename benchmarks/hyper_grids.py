@@ -1,18 +1,20 @@
 """Recurrent hypernetworks on grid worlds: how fast RL² learns with four ways to get from memory and observation to actions.
 
-    python benchmarks/hyper_grids.py [--runs RUNS] [--only gridnavi-show-hyper ...]
+    python benchmarks/hyper_grids.py [--runs RUNS] [--grids gridnavi-show ...]
 
-Trains, where that has not been done, ten seeds of each of `AGENTS` on each of `GRIDS` with the same settings otherwise
-(an interrupted run goes on), and writes results/hyper-grids.json and docs/images/hyper-grids.png. The area under the
-curve is the mean return of a trial over `NUM_LOOKS` looks in training, the first before it; the tasks are all 21 goals.
+Trains, where that has not been done, ten seeds of each of `AGENTS` on each of the grids with the same settings otherwise
+(an interrupted run goes on), and writes, for each grid, results/hyper-GRID.json and docs/images/hyper-GRID.png. The area
+under the curve is the mean return of a trial over `NUM_LOOKS` looks in training, the first before it; the tasks are all 21
+goals.
 
 Claimed (Beck et al. 2023, section 5): on each grid the hypernetwork is no worse than the net that also sees the
 observation, which is no worse than the net on the memory alone, and a hypernetwork that begins as plain layers do is the
-worst. `value` is the number of claims, of three a grid, whose difference has no interval on the wrong side of 0 (the last:
-an interval above 0 to each of the others). Intervals are bootstraps over seeds.
+worst. `value` is the number of claims, of three, whose difference has no interval on the wrong side of 0 (the last: an
+interval above 0 to each of the others). Intervals are bootstraps over seeds.
 """
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -114,70 +116,66 @@ def judge(areas: dict[str, np.ndarray]) -> tuple[int, dict[str, dict[str, float]
     return sum(x["high"] >= 0 for x in values[:2]) + all(x["low"] > 0 for x in values[2:]), found
 
 
-def draw(curves: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]) -> None:
-    """Return against steps, one picture for each grid."""
-    figure = Figure(figsize=(10.0, 3.6), dpi=140, layout="constrained")
-    panels = figure.subplots(1, len(GRIDS))
-    for axes, (grid, agents) in zip(panels, curves.items(), strict=True):
-        for colour, (agent, (steps, returns)) in zip(COLOURS, agents.items(), strict=False):
-            low, high = np.quantile(returns, [0.1, 0.9], axis=0)
-            axes.plot(steps / 1e6, returns.mean(axis=0), color=colour, label=NAMES[agent])
-            axes.fill_between(steps / 1e6, low, high, color=colour, alpha=0.15, linewidth=0)
-        axes.set_title(grid, fontsize=9)
-        axes.set_xlabel("million steps")
-        decorate(
-            figure,
-            axes,
-            "RL² on grid worlds, by how memory and observation become actions",
-            f"Return of a trial on all 21 goals; means of {NUM_SEEDS} seeds, bands from the 10th to the 90th percentile.",
-        )
-    panels[-1].legend(fontsize=7, frameon=False)
-    save(figure, HERE.parent / "docs" / "images" / "hyper-grids.png")
+def draw(grid: str, curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """Return against steps."""
+    figure = Figure(figsize=(6.0, 3.8), dpi=140, layout="constrained")
+    axes = figure.subplots()
+    for colour, (agent, (steps, returns)) in zip(COLOURS, curves.items(), strict=False):
+        low, high = np.quantile(returns, [0.1, 0.9], axis=0)
+        axes.plot(steps / 1e6, returns.mean(axis=0), color=colour, label=NAMES[agent])
+        axes.fill_between(steps / 1e6, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.set_xlabel("million steps")
+    decorate(
+        figure,
+        axes,
+        f"RL² on {grid}, by how memory and observation become actions",
+        f"Return of a trial on all 21 goals; means of {NUM_SEEDS} seeds, bands from the 10th to the 90th percentile.",
+    )
+    axes.legend(fontsize=7, frameon=False)
+    save(figure, HERE.parent / "docs" / "images" / f"hyper-{grid}.png")
+
+
+def compare(runs: Path, grid: str) -> None:
+    """Draw and store what the agents reached on one grid."""
+    curves = {agent: load(runs, grid, agent) for agent in AGENTS}
+    areas = {agent: returns.mean(axis=1) for agent, (_, returns) in curves.items()}
+    holds, found = judge(areas)
+    draw(grid, curves)
+    configs = [json.loads((runs / "hyper-grids" / f"{grid}-{agent}" / "config.json").read_text()) for agent in AGENTS]
+    result = {
+        "id": f"hyper-{grid}",
+        "metric": "claims on the order of areas under the curve that hold",
+        "value": int(holds),
+        "better": "higher",
+        "bar": 3,
+        "published": None,
+        "source": "Beck et al. 2023, section 5, draw curves",
+        "num_seeds": NUM_SEEDS,
+        "details": {
+            "steps of a seed": int(curves["memory"][0][-1]),
+            "area of each seed": {agent: x.round(3).tolist() for agent, x in areas.items()},
+            "mean area": {agent: round(float(x.mean()), 3) for agent, x in areas.items()},
+            "return at the end": {agent: round(float(x[:, -1].mean()), 2) for agent, (_, x) in curves.items()},
+            "differences": found,
+            "trained with": sorted({config["commit"] for config in configs}),
+        },
+        **provenance(),
+        "command": f"python benchmarks/hyper_grids.py --grids {grid}",
+    }
+    write_result(HERE / "results", result)
 
 
 def main() -> None:
     """Train what is missing, compare, store."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where run directories are")
-    cells = {f"{grid}-{agent}": (grid, agent) for grid in GRIDS for agent in AGENTS}
-    parser.add_argument("--only", nargs="+", default=[], choices=list(cells), help="train these, and write nothing")
+    parser.add_argument("--grids", nargs="+", default=list(GRIDS), choices=GRIDS)
     options = parser.parse_args()
-    for name in options.only or cells:
-        train(options.runs, *cells[name])
-        print(f"{name}: {load(options.runs, *cells[name])[1].mean():.2f}", flush=True)
-    if options.only:
-        return
-    curves = {grid: {agent: load(options.runs, grid, agent) for agent in AGENTS} for grid in GRIDS}
-    areas = {grid: {agent: returns.mean(axis=1) for agent, (_, returns) in of.items()} for grid, of in curves.items()}
-    judged = {grid: judge(of) for grid, of in areas.items()}
-    draw(curves)
-    result = {
-        "id": "hyper-grids",
-        "metric": "claims on the order of areas under the curve that hold, three on each of three grids",
-        "value": int(sum(holds for holds, _ in judged.values())),
-        "better": "higher",
-        "bar": 3 * len(GRIDS),
-        "published": None,
-        "source": "Beck et al. 2023, section 5, draw curves",
-        "num_seeds": NUM_SEEDS,
-        "details": {
-            "steps of a seed": int(next(iter(curves[GRIDS[0]].values()))[0][-1]),
-            "area of each seed": {
-                grid: {agent: x.round(3).tolist() for agent, x in of.items()} for grid, of in areas.items()
-            },
-            "mean area": {
-                grid: {agent: round(float(x.mean()), 3) for agent, x in of.items()} for grid, of in areas.items()
-            },
-            "return at the end": {
-                grid: {agent: round(float(returns[:, -1].mean()), 2) for agent, (_, returns) in of.items()}
-                for grid, of in curves.items()
-            },
-            "differences": {grid: found for grid, (_, found) in judged.items()},
-        },
-        **provenance(),
-        "command": "python benchmarks/hyper_grids.py",
-    }
-    write_result(HERE / "results", result)
+    for grid in options.grids:
+        for agent in AGENTS:
+            train(options.runs, grid, agent)
+            print(f"{grid}-{agent}: {load(options.runs, grid, agent)[1].mean():.2f}", flush=True)
+        compare(options.runs, grid)
 
 
 if __name__ == "__main__":
