@@ -20,9 +20,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from innerloop._callbacks import read_metrics
+from _looks import looks, resampled, train
 from innerloop._machine import provenance
-from innerloop._run import configure, finished, resume, run_experiment
 from innerloop.algorithms._on_policy import OnPolicy
 from innerloop.algorithms.rl2 import RL2
 from innerloop.nn import PolicyOptions
@@ -34,7 +33,6 @@ GRIDS = ("gridnavi", "gridnavi-show", "gridnavi-dense")
 NUM_SEEDS = 10
 NUM_UPDATES = 300
 NUM_LOOKS = 21
-NUM_RESAMPLES = 2000
 TRAINING = OnPolicy(
     num_updates=NUM_UPDATES,
     num_tasks=128,
@@ -60,48 +58,9 @@ NAMES = {
 }
 
 
-def train(runs: Path, grid: str, agent: str) -> None:
-    """All seeds of one agent, unless that has been done."""
-    folder = runs / "hyper-grids" / f"{grid}-{agent}"
-    if (folder / "config.json").exists():
-        if not finished(folder):
-            resume(folder, show=False, measure=False)
-        return
-    every = NUM_UPDATES // (NUM_LOOKS - 1)
-    config = configure(
-        "rl2",
-        grid,
-        settings=AGENTS[agent],
-        num_seeds=NUM_SEEDS,
-        log_every=every,
-        evaluate_every=every,
-        num_test_tasks=210,
-    )
-    run_experiment(config, folder, show=False, measure=False)
-
-
-def load(runs: Path, grid: str, agent: str) -> tuple[np.ndarray, np.ndarray]:
-    """Steps of one seed at each look, and the return of a trial `[seed look]`."""
-    rows = read_metrics(runs / "hyper-grids" / f"{grid}-{agent}" / "metrics.jsonl")
-    rows = [row for row in rows if row.get("test/trial_return") is not None]
-    if len(rows) != NUM_LOOKS:
-        raise SystemExit(f"{grid}-{agent}: {len(rows)} looks, not {NUM_LOOKS}; remove its folder and train it again.")
-    steps = np.array([row["env_steps"] for row in rows]) / NUM_SEEDS
-    return steps, np.array([row["test/trial_return"] for row in rows]).T
-
-
-def resampled(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
-    """The difference of two means over seeds, and its 95 % bootstrap interval; seeds are drawn apart."""
-    rng = np.random.default_rng(0)
-    drawn = [
-        rng.choice(first, len(first)).mean() - rng.choice(second, len(second)).mean() for _ in range(NUM_RESAMPLES)
-    ]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return {
-        "value": round(float(first.mean() - second.mean()), 3),
-        "low": round(float(low), 3),
-        "high": round(float(high), 3),
-    }
+def folder_of(runs: Path, grid: str, agent: str) -> Path:
+    """Where all seeds of one agent are."""
+    return runs / "hyper-grids" / f"{grid}-{agent}"
 
 
 def judge(areas: dict[str, np.ndarray]) -> tuple[int, dict[str, dict[str, float]]]:
@@ -137,11 +96,11 @@ def draw(grid: str, curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
 
 def compare(runs: Path, grid: str) -> None:
     """Draw and store what the agents reached on one grid."""
-    curves = {agent: load(runs, grid, agent) for agent in AGENTS}
+    curves = {agent: looks(folder_of(runs, grid, agent), NUM_SEEDS, NUM_LOOKS) for agent in AGENTS}
     areas = {agent: returns.mean(axis=1) for agent, (_, returns) in curves.items()}
     holds, found = judge(areas)
     draw(grid, curves)
-    configs = [json.loads((runs / "hyper-grids" / f"{grid}-{agent}" / "config.json").read_text()) for agent in AGENTS]
+    configs = [json.loads((folder_of(runs, grid, agent) / "config.json").read_text()) for agent in AGENTS]
     result = {
         "id": f"hyper-{grid}",
         "metric": "claims on the order of areas under the curve that hold",
@@ -173,8 +132,9 @@ def main() -> None:
     options = parser.parse_args()
     for grid in options.grids:
         for agent in AGENTS:
-            train(options.runs, grid, agent)
-            print(f"{grid}-{agent}: {load(options.runs, grid, agent)[1].mean():.2f}", flush=True)
+            folder = folder_of(options.runs, grid, agent)
+            train(folder, "rl2", grid, AGENTS[agent], NUM_SEEDS, NUM_LOOKS, num_test_tasks=210)
+            print(f"{grid}-{agent}: {looks(folder, NUM_SEEDS, NUM_LOOKS)[1].mean():.2f}", flush=True)
         compare(options.runs, grid)
 
 

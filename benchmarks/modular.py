@@ -22,11 +22,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hyper_grids import resampled
-from innerloop._callbacks import read_metrics
+from _looks import looks, resampled, train
 from innerloop._evaluate import bootstrap_interval
 from innerloop._machine import provenance
-from innerloop._run import agent_of, configure, finished, resume, run_experiment
+from innerloop._run import agent_of
 from innerloop.algorithms._on_policy import OnPolicy
 from innerloop.algorithms.memoryless import Oracle
 from innerloop.benchmarks import benchmark
@@ -73,41 +72,24 @@ def num_parameters(tasks: str, policy: str) -> int:
     return sum(x.size for x in jax.tree.leaves(agent))
 
 
-def train(runs: Path, tasks: str, policy: str) -> Path:
-    """All seeds of one policy, unless that has been done; the run directory."""
+def trained(runs: Path, tasks: str, policy: str) -> Path:
+    """The run directory of all seeds of one policy, which are trained unless that has been done."""
     folder = runs / "modular" / f"{tasks}-{policy}"
-    if (folder / "config.json").exists():
-        if not finished(folder):
-            resume(folder, show=False, measure=False)
-        return folder
-    every = NUM_UPDATES // (NUM_LOOKS - 1)
-    config = configure(
-        "oracle",
-        tasks,
-        settings=settings(tasks, policy),
-        num_seeds=NUM_SEEDS,
-        log_every=every,
-        evaluate_every=every,
-        num_test_tasks=200,
-    )
-    run_experiment(config, folder, show=False, measure=False)
+    train(folder, "oracle", tasks, settings(tasks, policy), NUM_SEEDS, NUM_LOOKS, num_test_tasks=200)
     return folder
 
 
 def returns(folder: Path) -> np.ndarray:
     """Return of an episode on all tasks at each look, `[seed look]`."""
-    rows = [row["test/trial_return"] for row in read_metrics(folder / "metrics.jsonl") if "test/trial_return" in row]
-    found = np.array([row for row in rows if row is not None]).T
-    if found.shape != (NUM_SEEDS, NUM_LOOKS):
-        raise SystemExit(f"{folder}: {found.shape} looks of each seed; remove the folder and train it again.")
-    return found
+    return looks(folder, NUM_SEEDS, NUM_LOOKS)[1]
 
 
 def apart(agents: Any, tasks: str) -> np.ndarray:
     """How far the routings of two different tasks are apart, `[seed]`: total variation, from 0 to 1, averaged over pairs of
     tasks, cells and all that is fed with a mixture of modules."""
     row = benchmark(tasks)
-    z, x = row.test.tasks.code, jnp.eye(row.env.spec.obs.num_features)
+    cells = jnp.stack(jnp.meshgrid(*[jnp.arange(row.env.size)] * 2), axis=-1).reshape(-1, 2)
+    z, x = row.test.tasks.code, row.env.observe(cells)
     num_tasks = z.shape[0]
 
     def one(agent: Any) -> jax.Array:
@@ -142,7 +124,7 @@ def main() -> None:
     cells = {f"{tasks}-{policy}": (tasks, policy) for tasks, policies in POLICIES.items() for policy in policies}
     parser.add_argument("--only", nargs="+", default=[], choices=list(cells), help="train these, and write nothing")
     options = parser.parse_args()
-    folders = {name: train(options.runs, *cells[name]) for name in options.only or cells}
+    folders = {name: trained(options.runs, *cells[name]) for name in options.only or cells}
     for name, folder in folders.items():
         found = returns(folder)
         print(
