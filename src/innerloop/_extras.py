@@ -4,7 +4,14 @@ import importlib
 import importlib.util
 from types import ModuleType
 
-EXTRAS = {"xland": "xminigrid", "gymnax": "gymnax", "brax": "brax", "jumanji": "jumanji"}
+EXTRAS = {
+    "xland": "xminigrid",
+    "gymnax": "gymnax",
+    "brax": "brax",
+    "jumanji": "jumanji",
+    "gymnasium": "gymnasium",
+    "mujoco": "mujoco",
+}
 """The module that each extra brings."""
 
 

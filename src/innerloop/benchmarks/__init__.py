@@ -18,6 +18,7 @@ from innerloop.benchmarks import (
     _navigation,
     _regression,
     _reoccurring,
+    _robots,
     _tabular,
 )
 
@@ -32,6 +33,7 @@ REGISTRY: Rows = {
     **_navigation.rows(),
     **_regression.rows(),
     **_glyphs.rows(),
+    **_robots.rows(),
 }
 """Benchmarks by name, not built yet."""
 

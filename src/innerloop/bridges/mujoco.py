@@ -1,0 +1,361 @@
+"""MuJoCo robots: the simulator in C, stepping a whole batch of states on all cores; needs `pip install innerloop[mujoco]`.
+
+A state holds all that MuJoCo's physics depends on, in full precision, so these are environments like any other: a pure
+function of state and action, usable with every collector, and a run that goes on from a checkpoint ends bit for bit
+where an uninterrupted one does. Inside a compiled program a step is one call back to the host for all tasks at once.
+
+Models are Gymnasium's (`HalfCheetah-v5` and so on), and so are observations without contact forces, noise at resets and
+what counts as fallen. Velocities are those of the torso's joint, averaged over a step.
+"""
+
+import copy
+import functools
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, UInt32
+
+from innerloop._env import Box, Env, EnvSpec, advance, restart
+from innerloop._extras import package
+from innerloop._types import Key, Task, TimeStep
+
+INFINITY = float("inf")
+
+
+@dataclass(frozen=True)
+class Robot:
+    """One of Gymnasium's models, and what is seen of it. Lengths in m, angles in rad."""
+
+    file: str
+    num_positions: int
+    num_velocities: int
+    num_actions: int
+    num_substeps: int
+    """Physics steps in a step of the env."""
+    num_bodies: int
+    num_shapes: int
+    num_hidden: int
+    """Leading positions that are not observed: where the robot is on its line or plane."""
+    noise: float
+    """At a reset positions are uniform within this of the model's; so are velocities,"""
+    normal_velocities: bool = False
+    """unless they are normal with this standard deviation."""
+    max_action: float = 1.0
+    max_seen_velocity: float = INFINITY
+    height: tuple[float, float] = (-INFINITY, INFINITY)
+    """A robot whose torso leaves this has fallen, and so has one that leans more than"""
+    max_angle: float = INFINITY
+    max_state: float = INFINITY
+    """One whose angles or velocities leave this has, too."""
+
+    @property
+    def is_planar(self) -> bool:
+        """Whether it moves along a line; its height is then the second position, else the third."""
+        return self.num_hidden == 1
+
+
+CHEETAH = Robot("half_cheetah.xml", 9, 9, 6, 5, 8, 9, num_hidden=1, noise=0.1, normal_velocities=True)
+ANT = Robot("ant.xml", 15, 14, 8, 5, 14, 14, num_hidden=2, noise=0.1, normal_velocities=True, height=(0.2, 1.0))
+HUMANOID = Robot("humanoid.xml", 24, 23, 17, 5, 14, 18, num_hidden=2, noise=0.01, max_action=0.4, height=(1.0, 2.0))
+HOPPER = Robot(
+    "hopper.xml",
+    6,
+    6,
+    3,
+    4,
+    5,
+    5,
+    num_hidden=1,
+    noise=5e-3,
+    max_seen_velocity=10.0,
+    height=(0.7, INFINITY),
+    max_angle=0.2,
+    max_state=100.0,
+)
+WALKER = Robot(
+    "walker2d_v5.xml",
+    9,
+    9,
+    6,
+    4,
+    8,
+    8,
+    num_hidden=1,
+    noise=5e-3,
+    max_seen_velocity=10.0,
+    height=(0.8, 2.0),
+    max_angle=1.0,
+)
+
+
+class Heading(NamedTuple):
+    """Where to run: a unit vector in the plane; along a line its first entry counts."""
+
+    direction: Float[Array, "2"]
+
+
+class Speed(NamedTuple):
+    """How fast to run along the first axis (m/s)."""
+
+    velocity: Float[Array, ""]
+
+
+class Goal(NamedTuple):
+    """Where to stand (m)."""
+
+    position: Float[Array, "2"]
+
+
+class Body(NamedTuple):
+    """What the robot is made of: factors on the model's masses, inertias, joint dampings and frictions."""
+
+    mass: Float[Array, " bodies"]
+    inertia: Float[Array, "bodies 3"]
+    damping: Float[Array, " velocities"]
+    friction: Float[Array, "shapes 3"]
+
+
+class Motion(NamedTuple):
+    """What rewards depend on, after a step: joint positions and velocities, and how fast the torso went (m/s)."""
+
+    position: Float[Array, " positions"]
+    velocity: Float[Array, " velocities"]
+    speed: Float[Array, "2"]
+
+
+Reward = Callable[[Any, Motion, Float[Array, " actions"]], Float[Array, ""]]
+"""Of a task, the motion after a step, and the action that was done, within its bounds."""
+
+
+def along(
+    task: Heading, motion: Motion, action: Array, *, control: float, alive: float = 0.0, weight: float = 1.0
+) -> Array:
+    """How fast the robot goes where it should, less the cost of control."""
+    return alive + weight * jnp.dot(task.direction, motion.speed) - control * jnp.sum(action**2)
+
+
+def at_speed(task: Speed, motion: Motion, action: Array, *, control: float = 0.05) -> Array:
+    """Minus how far off its speed is, less the cost of control."""
+    return -jnp.abs(motion.speed[0] - task.velocity) - control * jnp.sum(action**2)
+
+
+def near(task: Goal, motion: Motion, action: Array, *, control: float = 0.1) -> Array:
+    """Minus the distance in steps along the axes, less the cost of control."""
+    return -jnp.sum(jnp.abs(motion.position[:2] - task.position)) - control * jnp.sum(action**2)
+
+
+def forward(task: Body, motion: Motion, action: Array, *, control: float = 1e-3, alive: float = 1.0) -> Array:
+    """How fast it runs, and a bonus for not having fallen, less the cost of control."""
+    return alive + motion.speed[0] - control * jnp.sum(action**2)
+
+
+class LocomotionState(NamedTuple):
+    """`physics` is MuJoCo's full state, its doubles as pairs of words; `steps` were done so far."""
+
+    physics: UInt32[Array, " words"]
+    steps: Int[Array, ""]
+
+
+class Locomotion(Env):
+    """A robot that is to move as its task says. Actions are clipped to the motors' bounds.
+
+    Observations are joint positions, without where the robot is unless `sees_place`, and joint velocities. An episode
+    terminates when the robot falls, if `falls`, and is truncated after `max_steps`. `reward` gets the task. A task that is
+    a `Body` changes what the robot is made of.
+    """
+
+    spec: EnvSpec
+    robot: Robot = eqx.field(static=True)
+    reward: Reward = eqx.field(static=True)
+    falls: bool = eqx.field(static=True)
+    sees_place: bool = eqx.field(static=True)
+
+    def __init__(
+        self, robot: Robot, reward: Reward, max_steps: int = 200, *, falls: bool = False, sees_place: bool = False
+    ):
+        num_seen = robot.num_positions + robot.num_velocities - (0 if sees_place else robot.num_hidden)
+        actions = Box((robot.num_actions,), -robot.max_action, robot.max_action)
+        self.spec = EnvSpec(Box((num_seen,)), actions, max_steps)
+        self.robot, self.reward, self.falls, self.sees_place = robot, reward, falls, sees_place
+
+    def reset(self, key: Key, task: Task) -> tuple[LocomotionState, TimeStep]:
+        robot = self.robot
+        position_key, velocity_key = jax.random.split(key)
+        position = jax.random.uniform(position_key, (robot.num_positions,), minval=-robot.noise, maxval=robot.noise)
+        draw = jax.random.normal if robot.normal_velocities else functools.partial(jax.random.uniform, minval=-1.0)
+        velocity = robot.noise * draw(velocity_key, (robot.num_velocities,))
+        physics, motion, _ = self._ask("start", position, velocity)
+        return LocomotionState(physics, jnp.zeros((), jnp.int32)), restart(self.spec, self._obs(motion))
+
+    def step(self, key: Key, task: Task, state: LocomotionState, action: Array) -> tuple[LocomotionState, TimeStep]:
+        robot = self.robot
+        action = jnp.clip(action, -robot.max_action, robot.max_action)
+        body = task if isinstance(task, Body) else ()
+        physics, motion, is_sound = self._ask("step", state.physics, action, *body)
+        steps = state.steps + 1
+        timestep = advance(
+            self._obs(motion),
+            action,
+            self.reward(task, motion, action),
+            terminated=self.falls & (~is_sound | self._fallen(motion)),
+            truncated=steps >= self.spec.max_steps,
+        )
+        return LocomotionState(physics, steps), timestep
+
+    def _ask(self, what: str, *arguments: Array) -> tuple[UInt32[Array, " words"], Motion, Bool[Array, ""]]:
+        """Have the simulator do something for all tasks at once: the state, what of it is seen, whether physics went well."""
+        host = simulator(self.robot)
+        num_moving = self.robot.num_positions + self.robot.num_velocities
+        shapes = (
+            jax.ShapeDtypeStruct((host.num_words,), jnp.uint32),
+            jax.ShapeDtypeStruct((num_moving + 2,), jnp.float32),
+            jax.ShapeDtypeStruct((), bool),
+        )
+        physics, moving, is_sound = jax.pure_callback(
+            getattr(host, what), shapes, *arguments, vmap_method="broadcast_all"
+        )
+        position, velocity, speed = jnp.split(moving, [self.robot.num_positions, num_moving])
+        return physics, Motion(position, velocity, speed), is_sound
+
+    def _obs(self, motion: Motion) -> Array:
+        bound = self.robot.max_seen_velocity
+        position = motion.position if self.sees_place else motion.position[self.robot.num_hidden :]
+        return jnp.concatenate([position, jnp.clip(motion.velocity, -bound, bound)])
+
+    def _fallen(self, motion: Motion) -> Bool[Array, ""]:
+        robot = self.robot
+        height = motion.position[1 if robot.is_planar else 2]
+        stands = (robot.height[0] < height) & (height < robot.height[1])
+        if robot.is_planar:
+            state = jnp.concatenate([motion.position[2:], motion.velocity])
+            stands &= (jnp.abs(motion.position[2]) < robot.max_angle) & jnp.all(jnp.abs(state) < robot.max_state)
+        return ~stands
+
+
+@functools.cache
+def simulator(robot: Robot) -> "Simulator":
+    """The one simulator of a robot in this process. Raises ValueError if MuJoCo or Gymnasium is missing."""
+    return Simulator(robot, package("mujoco"), package("gymnasium"))
+
+
+MAX_BODIES = 4096
+"""Changed models that are kept; the oldest goes first."""
+
+
+class Simulator:
+    """Steps batches of states over threads. Methods take NumPy arrays with any axes in front, all the same."""
+
+    def __init__(self, robot: Robot, mujoco: Any, gymnasium: Any):
+        from mujoco.rollout import Rollout
+
+        path = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / robot.file
+        self.robot, self._model = robot, _load(mujoco, path)
+        self._start = mujoco.MjData(self._model)
+        self.num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._data = [mujoco.MjData(self._model) for _ in range(self.num_threads)]
+        self._pool = Rollout(nthread=self.num_threads if self.num_threads > 1 else 0)
+        self._lock, self._set_constants = threading.Lock(), mujoco.mj_setConst
+        self._bodies: dict[bytes, Any] = {}
+        self._size = mujoco.mj_stateSize(self._model, mujoco.mjtState.mjSTATE_FULLPHYSICS)
+        self.seconds_per_step = self._model.opt.timestep * robot.num_substeps
+
+    @property
+    def num_words(self) -> int:
+        """Length of `LocomotionState.physics`."""
+        return 2 * self._size
+
+    def start(self, position: Any, velocity: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """States whose positions and velocities differ by this much from the model's own."""
+        batch, position = np.shape(position)[:-1], _rows(position, np.float64)
+        state = np.zeros((len(position), self._size))
+        joints = self._joints(state)
+        joints[...] = np.concatenate([self._start.qpos, self._start.qvel])
+        joints += np.concatenate([position, _rows(velocity, np.float64)], axis=1)
+        return self._told(batch, state, np.zeros((len(state), 2)), np.ones(len(state), bool))
+
+    def step(self, physics: Any, action: Any, *body: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """States after the substeps of one step with a constant action."""
+        batch = np.shape(physics)[:-1]
+        before = _rows(physics, np.uint32).view(np.float64)
+        num_rows, num_substeps = len(before), self.robot.num_substeps
+        controls = np.repeat(_rows(action, np.float64)[:, None], num_substeps, axis=1)
+        after = np.empty((num_rows, num_substeps, self._size))
+        sensed = np.empty((num_rows, num_substeps, self._model.nsensordata))
+        with self._lock:
+            models = self._models(body) if body else [self._model] * num_rows
+            self._pool.rollout(
+                models,
+                self._data,
+                before,
+                controls,
+                nstep=num_substeps,
+                state=after,
+                sensordata=sensed,
+                skip_checks=True,
+            )
+        state = np.ascontiguousarray(after[:, -1])
+        moved = (self._joints(state)[:, :2] - self._joints(before)[:, :2]) / self.seconds_per_step
+        # A simulation that goes astray is put back to the start by MuJoCo, its clock too.
+        went_on = np.abs(state[:, 0] - before[:, 0] - self.seconds_per_step) < self._model.opt.timestep / 2
+        return self._told(batch, state, moved, went_on)
+
+    def _joints(self, state: np.ndarray) -> np.ndarray:
+        """The part of states that holds positions and velocities: it comes after the time."""
+        return state[:, 1 : 1 + self.robot.num_positions + self.robot.num_velocities]
+
+    def _told(
+        self, batch: tuple[int, ...], state: np.ndarray, speed: np.ndarray, went_on: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        moving = np.concatenate([self._joints(state), speed], axis=1)
+        is_sound = went_on & np.isfinite(moving).all(axis=1)
+        moving = np.where(is_sound[:, None], moving, 0.0).astype(np.float32)
+        return state.view(np.uint32).reshape(*batch, -1), moving.reshape(*batch, -1), is_sound.reshape(batch)
+
+    def _models(self, body: tuple[Any, ...]) -> list[Any]:
+        """One changed model for each row. Rows that are alike share one."""
+        parts = [np.asarray(part, np.float32) for part in body]
+        flat = np.concatenate([part.reshape(-1, size) for part, size in zip(parts, self._sizes(), strict=True)], axis=1)
+        return [self._body(row) for row in flat]
+
+    def _sizes(self) -> tuple[int, ...]:
+        robot = self.robot
+        return robot.num_bodies, 3 * robot.num_bodies, robot.num_velocities, 3 * robot.num_shapes
+
+    def _body(self, factors: np.ndarray) -> Any:
+        name = factors.tobytes()
+        if name not in self._bodies:
+            if len(self._bodies) >= MAX_BODIES:
+                self._bodies.pop(next(iter(self._bodies)))
+            model = copy.copy(self._model)
+            mass, inertia, damping, friction = np.split(factors.astype(np.float64), np.cumsum(self._sizes())[:-1])
+            model.body_mass[:] *= mass
+            model.body_inertia[:] *= inertia.reshape(-1, 3)
+            model.dof_damping[:] *= damping
+            model.geom_friction[:] *= friction.reshape(-1, 3)
+            self._set_constants(model, self._data[0])
+            self._bodies[name] = model
+        return self._bodies[name]
+
+
+def _rows(array: Any, dtype: Any) -> np.ndarray:
+    """All axes but the last as one."""
+    array = np.asarray(array)
+    return np.ascontiguousarray(array.reshape(-1, array.shape[-1]), dtype)
+
+
+def _load(mujoco: Any, path: Path) -> Any:
+    """A model. Warnings of the files' age would go to stderr, and to a file where the program was started."""
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(lambda message: None)
+    try:
+        return mujoco.MjModel.from_xml_path(str(path))
+    finally:
+        mujoco.set_mju_user_warning(before)
