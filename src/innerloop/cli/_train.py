@@ -45,7 +45,7 @@ def train_command(arguments: list[str]) -> int:
     from innerloop.recipes import METHODS, default_settings
 
     for kind, name, known in zip(("method", "benchmark"), names, (METHODS, REGISTRY), strict=False):
-        if name not in known:
+        if name not in known and not (kind == "benchmark" and ":" in name):
             raise unknown(kind, name, list(known))
     settings = default_settings(names[0], names[1] if len(names) > 1 else "")
     described = [f"Train {names[0]}: {first_line(settings)}"]
@@ -55,7 +55,10 @@ def train_command(arguments: list[str]) -> int:
         _options(settings), arguments[len(names) :], " ".join(["train", *names]), "\n\n".join(described)
     )
     run = {field.name: getattr(options.run, field.name) for field in dataclasses.fields(RunOptions)}
-    folder, show = run.pop("folder") or free_folder(Path("runs"), "-".join(names)), not run.pop("quiet")
+    folder, show = (
+        run.pop("folder") or free_folder(Path("runs"), "-".join(names).replace(":", "-")),
+        not run.pop("quiet"),
+    )
     config = configure(*names, settings=options.method, **run)
     curves = run_experiment(config, folder, show=show)
     show_curves(curves, folder)
@@ -110,6 +113,7 @@ benchmarks: {benchmarks}
   innerloop train rl2 two-arm                             with the settings of its recipe
   innerloop train rl2 two-arm --hidden-size 128 --num-seeds 5
   innerloop train rl2 --help                              the hyper-parameters of RL²
+  innerloop train rl2 poles:varied_poles                  a benchmark of your own, in poles.py
 """
 
 

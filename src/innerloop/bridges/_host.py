@@ -1,0 +1,157 @@
+"""Environments that live on the host and cannot be copied, as an `Env`: slots, seeds, and what is refused."""
+
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+from innerloop._env import Env, EnvSpec, advance, restart
+from innerloop._types import Key, Task, TimeStep
+from innerloop.bridges._pools import HostError, Pool, Results
+
+
+class HostState(NamedTuple):
+    """Which copy plays the episode, which of its episodes that is, and the steps done so far."""
+
+    slot: Int[Array, ""]
+    episode: Int[Array, ""]
+    steps: Int[Array, ""]
+
+
+class HostEnv(Env):
+    """An `Env` over a pool. All tasks of a batch are reset and stepped in one call to the host.
+
+    Every episode starts from a seed and a task that are arguments, so whole trials can be played again; a state cannot:
+    a step from any but the newest state of a running episode is refused. Hence collectors of whole trials only.
+    """
+
+    spec: EnvSpec
+    host: "Host" = eqx.field(static=True)
+
+    def reset(self, key: Key, task: Task) -> tuple[HostState, TimeStep]:
+        int32 = jax.ShapeDtypeStruct((), jnp.int32)
+        shapes = (int32, int32, jax.ShapeDtypeStruct(self.spec.obs.shape, self.spec.obs.dtype))
+        seed = jax.random.bits(key, dtype=jnp.uint32)
+        treedef = jax.tree.structure(task)
+        slot, episode, obs = jax.pure_callback(
+            lambda seed, *leaves: self.host.reset(treedef, seed, leaves),
+            shapes,
+            seed,
+            *jax.tree.leaves(task),
+            vmap_method="broadcast_all",
+        )
+        return HostState(slot, episode, jnp.zeros((), jnp.int32)), restart(self.spec, obs)
+
+    def step(self, key: Key, task: Task, state: HostState, action: Array) -> tuple[HostState, TimeStep]:
+        flag = jax.ShapeDtypeStruct((), bool)
+        obs, reward = (
+            jax.ShapeDtypeStruct(self.spec.obs.shape, self.spec.obs.dtype),
+            jax.ShapeDtypeStruct((), jnp.float32),
+        )
+        obs, reward, terminated, truncated = jax.pure_callback(
+            self.host.step, (obs, reward, flag, flag), *state, action, vmap_method="broadcast_all"
+        )
+        state = state._replace(steps=state.steps + 1)
+        truncated = truncated | (state.steps >= self.spec.max_steps)
+        return state, advance(obs, action, reward, terminated=terminated, truncated=truncated & ~terminated)
+
+
+class Host:
+    """Between callbacks and a pool: checks what goes through, and lets finished episodes rest."""
+
+    def __init__(self, pool: Pool, spec: EnvSpec, name: str):
+        self.pool, self._spec, self._name = pool, spec, name
+        self._lock = threading.Lock()
+        self._episode = 0
+        self._steps = 0
+        self._last: Results | None = None
+
+    def reset(self, treedef: Any, seeds: Any, leaves: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A new episode for each seed; what ran before is over."""
+        batch, seeds = np.shape(seeds), np.asarray(seeds).reshape(-1)
+        flat = [np.asarray(leaf).reshape(len(seeds), *np.shape(leaf)[len(batch) :]) for leaf in leaves]
+        tasks = [plain(jax.tree.unflatten(treedef, [leaf[i] for leaf in flat])) for i in range(len(seeds))]
+        with self._lock, self._closed_by_errors():
+            obs = self._checked(self.pool.reset(seeds, tasks), len(seeds))
+            self._episode, self._steps = self._episode + 1, 0
+            no = np.zeros(len(seeds), bool)
+            self._last = Results(obs, np.zeros(len(seeds), np.float32), no, no)
+            slots = np.arange(len(seeds), dtype=np.int32)
+            return slots.reshape(batch), np.full(batch, self._episode, np.int32), obs.reshape((*batch, *obs.shape[1:]))
+
+    def step(self, slots: Any, episodes: Any, steps: Any, actions: Any) -> tuple[np.ndarray, ...]:
+        """One step of all episodes of the last reset."""
+        batch, size = np.shape(slots), np.size(slots)
+        actions = np.asarray(actions).reshape(size, *self._spec.action.shape)
+        with self._lock, self._closed_by_errors():
+            last = self._last
+            is_newest = last is not None and len(last.reward) == size
+            is_newest &= bool((np.ravel(slots) == np.arange(size)).all())
+            is_newest &= bool(
+                (np.asarray(episodes) == self._episode).all() and (np.asarray(steps) == self._steps).all()
+            )
+            if last is None or not is_newest:
+                raise HostError(
+                    f"{self._name}: a step from a state that is no longer the newest. Such an environment cannot go back: "
+                    "play it in whole trials (JaxCollector, no stream_steps), and one program at a time."
+                )
+            running = ~(last.terminated | last.truncated)
+            if running.any():
+                results = self.pool.step(running, actions)
+                obs = self._checked(np.where(_like(running, results.obs), results.obs, last.obs), size)
+                reward = np.where(running, results.reward, 0.0).astype(np.float32)
+                if not np.isfinite(reward).all():
+                    raise HostError(f"{self._name}: step() gave a reward that is NaN or infinite.")
+                ends = (np.where(running, new, old) for new, old in zip(results[2:], last[2:], strict=True))
+                self._last = last = Results(obs, reward, *ends)
+            else:
+                self._last = last = last._replace(reward=np.zeros(size, np.float32))
+            self._steps += 1
+            return tuple(x.reshape((*batch, *x.shape[1:])) for x in last)
+
+    @contextmanager
+    def _closed_by_errors(self) -> Iterator[None]:
+        """After an error some copies may have answered and others not; the next reset makes them anew."""
+        try:
+            yield
+        except Exception as error:
+            self._last = None
+            self.pool.close()
+            if isinstance(error, HostError):
+                raise
+            raise HostError(f"{self._name}: {traceback.format_exc()}") from error
+
+    def _checked(self, obs: np.ndarray, size: int) -> np.ndarray:
+        space, obs = self._spec.obs, np.asarray(obs)
+        if obs.shape != (size, *space.shape):
+            raise HostError(
+                f"{self._name}: observations have shape {obs.shape[1:]}, but the space says {space.shape}; change one of "
+                "them."
+            )
+        if not np.isfinite(obs).all():
+            raise HostError(f"{self._name}: an observation holds NaN or infinity.")
+        return obs.astype(space.dtype)
+
+
+def plain(task: Any) -> Any:
+    """A task as other people's code likes it: named tuples as dicts, arrays without axes as numbers."""
+    if hasattr(task, "_asdict"):
+        return {name: plain(value) for name, value in task._asdict().items()}
+    if isinstance(task, dict):
+        return {name: plain(value) for name, value in task.items()}
+    if isinstance(task, list | tuple):
+        return type(task)(plain(value) for value in task)
+    array = np.asarray(task)
+    return array.item() if array.ndim == 0 else array
+
+
+def _like(mask: np.ndarray, array: np.ndarray) -> np.ndarray:
+    """With as many axes, so that it says which rows are meant."""
+    return mask.reshape(-1, *(1,) * (array.ndim - 1))
