@@ -11,6 +11,7 @@ EXTRAS = {
     "jumanji": "jumanji",
     "gymnasium": "gymnasium",
     "mujoco": "mujoco",
+    "metaworld": "metaworld",
 }
 """The module that each extra brings."""
 

@@ -257,15 +257,15 @@ class Simulator:
         from mujoco.rollout import Rollout
 
         path = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / robot.file
-        self.robot, self._model = robot, _load(mujoco, path)
-        self._start = mujoco.MjData(self._model)
+        self.robot, self.model = robot, _load(mujoco, path)
+        self._start = mujoco.MjData(self.model)
         self.num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._data = [mujoco.MjData(self._model) for _ in range(self.num_threads)]
-        self._pool = Rollout(nthread=self.num_threads if self.num_threads > 1 else 0)
+        self.data = [mujoco.MjData(self.model) for _ in range(self.num_threads)]
+        self.pool = Rollout(nthread=self.num_threads if self.num_threads > 1 else 0)
         self._lock, self._set_constants = threading.Lock(), mujoco.mj_setConst
         self._bodies: dict[bytes, Any] = {}
-        self._size = mujoco.mj_stateSize(self._model, mujoco.mjtState.mjSTATE_FULLPHYSICS)
-        self.seconds_per_step = self._model.opt.timestep * robot.num_substeps
+        self._size = mujoco.mj_stateSize(self.model, mujoco.mjtState.mjSTATE_FULLPHYSICS)
+        self.seconds_per_step = self.model.opt.timestep * robot.num_substeps
 
     @property
     def num_words(self) -> int:
@@ -288,12 +288,12 @@ class Simulator:
         num_rows, num_substeps = len(before), self.robot.num_substeps
         controls = np.repeat(_rows(action, np.float64)[:, None], num_substeps, axis=1)
         after = np.empty((num_rows, num_substeps, self._size))
-        sensed = np.empty((num_rows, num_substeps, self._model.nsensordata))
+        sensed = np.empty((num_rows, num_substeps, self.model.nsensordata))
         with self._lock:
-            models = self._models(body) if body else [self._model] * num_rows
-            self._pool.rollout(
+            models = self._models(body) if body else [self.model] * num_rows
+            self.pool.rollout(
                 models,
-                self._data,
+                self.data,
                 before,
                 controls,
                 nstep=num_substeps,
@@ -304,7 +304,7 @@ class Simulator:
         state = np.ascontiguousarray(after[:, -1])
         moved = (self._joints(state)[:, :2] - self._joints(before)[:, :2]) / self.seconds_per_step
         # A simulation that goes astray is put back to the start by MuJoCo, its clock too.
-        went_on = np.abs(state[:, 0] - before[:, 0] - self.seconds_per_step) < self._model.opt.timestep / 2
+        went_on = np.abs(state[:, 0] - before[:, 0] - self.seconds_per_step) < self.model.opt.timestep / 2
         return self._told(batch, state, moved, went_on)
 
     def _joints(self, state: np.ndarray) -> np.ndarray:
@@ -334,13 +334,13 @@ class Simulator:
         if name not in self._bodies:
             if len(self._bodies) >= MAX_BODIES:
                 self._bodies.pop(next(iter(self._bodies)))
-            model = copy.copy(self._model)
+            model = copy.copy(self.model)
             mass, inertia, damping, friction = np.split(factors.astype(np.float64), np.cumsum(self._sizes())[:-1])
             model.body_mass[:] *= mass
             model.body_inertia[:] *= inertia.reshape(-1, 3)
             model.dof_damping[:] *= damping
             model.geom_friction[:] *= friction.reshape(-1, 3)
-            self._set_constants(model, self._data[0])
+            self._set_constants(model, self.data[0])
             self._bodies[name] = model
         return self._bodies[name]
 

@@ -1,0 +1,257 @@
+"""Meta-World: robot arms that open drawers and push pucks; needs `pip install innerloop[metaworld]`.
+
+Tasks are Meta-World's own, of its own splits (ML1, ML10, ML45, MT1, MT10, MT50; Yu et al. 2019, McLean et al. 2025). Its
+function that makes training environments is not used: released versions serve test tasks there. `variants` proves instead
+that no test task is a training task. `official_evaluation` has Meta-World's own code judge one of our agents.
+"""
+
+import hashlib
+import os
+from functools import partial
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+from innerloop._agent import Agent
+from innerloop._env import EnvSpec, advance, restart
+from innerloop._extras import package
+from innerloop._task import Finite
+from innerloop._types import TimeStep, Transition
+from innerloop.bridges._host import HostEnv
+
+NUM_TEST_GOALS, META_BATCH = 40, 20
+"""Goals of a test skill, and environments side by side, in the official evaluation."""
+
+
+class Variant(NamedTuple):
+    """A skill and where things stand: the number of one of Meta-World's tasks."""
+
+    variant: Int[Array, ""]
+
+
+class Suite(NamedTuple):
+    """An environment, and its tasks: training tasks first, then test tasks."""
+
+    env: HostEnv
+    train: Finite
+    test: Finite
+    names: list[str]
+    """Of each task, the skill."""
+
+
+def suite(name: str, seed: int = 0) -> Suite:
+    """One of Meta-World's benchmarks: ML10, ML45, MT10, MT50, or "ML1 reach-v3" and the like.
+
+    In the MT benchmarks, which have no test tasks, those are the training tasks; goals are seen there, and which skill it is.
+    Raises ValueError for an unknown name, or if test tasks are among the training tasks.
+    """
+    from innerloop.bridges._skills import MAX_STEPS, Skills
+    from innerloop.bridges.gymnasium import from_gymnasium
+
+    train, test = variants(name, seed)
+    skills = tuple(dict.fromkeys(variant.env_name for variant in train)) if name.startswith("MT") else ()
+    every = [*train, *test]
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    make = partial(Skills, every, skills)
+    env = from_gymnasium(make, MAX_STEPS, tell="set_task", num_workers=num_cores if num_cores > 1 else 0)
+    indices = jnp.arange(len(every), dtype=jnp.int32)
+    parts = Finite(Variant(indices[: len(train)])), Finite(Variant(indices[len(train) :] if test else indices))
+    return Suite(env, *parts, [variant.env_name for variant in every])
+
+
+def variants(name: str, seed: int = 0) -> tuple[list[Any], list[Any]]:
+    """Training and test tasks as Meta-World's `Task`s. Raises ValueError as `suite` does."""
+    metaworld = package("metaworld")
+    kind, _, skill = name.partition(" ")
+    if not kind.startswith(("ML", "MT")) or not hasattr(metaworld, kind) or bool(skill) != (kind in ("ML1", "MT1")):
+        raise ValueError(
+            f"suite(name={name!r}): choose ML10, ML45, MT10, MT50, or ML1 and MT1 with a skill (ML1 reach-v3)."
+        )
+    try:
+        found = getattr(metaworld, kind)(*([skill] if skill else []), seed=seed)
+    except ValueError as error:
+        raise ValueError(f"suite(name={name!r}): {error}") from error
+    both = fingerprints(found.train_tasks) & fingerprints(found.test_tasks)
+    if both:
+        raise ValueError(
+            f"suite(name={name!r}, seed={seed}): {len(both)} of {len(found.test_tasks)} test tasks are training tasks; this "
+            "release of Meta-World splits wrongly. Use another seed or release."
+        )
+    return list(found.train_tasks), list(found.test_tasks)
+
+
+def fingerprints(tasks: list[Any]) -> set[str]:
+    """What tells tasks apart: skill and pickled parameters, hashed."""
+    return {hashlib.sha256(task.env_name.encode() + b"\0" + task.data).hexdigest() for task in tasks}
+
+
+class OfficialAgent:
+    """One of our agents as Meta-World's `MetaLearningAgent`: a trial on each of several environments, side by side.
+
+    The environments tell the previous reward in their observations (`recurrent_info_in_obs`). At the end of an episode they
+    show the first observation of the next one; the last one of an episode, which they do not show, is taken to be the one
+    before.
+    """
+
+    def __init__(self, agent: Agent, spec: EnvSpec, num_envs: int, seed: int = 0):
+        self._agent, self._spec, self._num_envs = agent, spec, num_envs
+        self._key = jax.random.key(seed)
+        self.init()
+
+    def init(self) -> None:
+        """New tasks: forget everything."""
+        self._memory = _init(self._agent, self._keys())
+        self._timestep: TimeStep | None = None
+        self._pending: tuple[Any, Any] | None = None
+        self._episodes: list[list[Transition]] = [[]]
+        self._adapting = True
+
+    def reset(self, env_mask: np.ndarray) -> None:
+        """Episodes are over where the mask is true; at the start of an evaluation all are."""
+        if self._timestep is not None and env_mask.all() and self._pending is None:
+            self._timestep = None
+
+    def adapt_action(self, observations: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Actions while it may adapt."""
+        return self._act(observations), {}
+
+    def eval_action(self, observations: np.ndarray) -> np.ndarray:
+        """Actions that are judged. It goes on remembering, and does not adapt by anything else."""
+        self._adapting = False
+        return self._act(observations)
+
+    def step(self, timestep: Any) -> None:
+        """What came of an action is read from the next observation instead, which is told in evaluation, too."""
+
+    def adapt(self) -> None:
+        """It has adapted as it went along."""
+
+    def _act(self, observations: np.ndarray) -> np.ndarray:
+        size = self._spec.obs.shape[0]
+        obs = jnp.asarray(observations[:, :size], jnp.float32)
+        reward, done = observations[:, -2].astype(np.float32), observations[:, -1] > 0
+        # An environment that has just been reset tells neither action nor reward.
+        fresh = ~np.any(observations[:, size:], axis=1)
+        if self._timestep is None or self._pending is None:
+            self._timestep = jax.vmap(partial(restart, self._spec))(obs)
+        else:
+            self._observe(obs, reward, fresh, done)
+        action, extras = _act(self._agent, self._keys(), self._memory, self._timestep)
+        self._pending = action, extras
+        return np.clip(np.asarray(action, np.float64), -1.0, 1.0)
+
+    def _observe(self, obs: Array, reward: np.ndarray, fresh: np.ndarray, done: np.ndarray) -> None:
+        assert self._pending is not None
+        assert self._timestep is not None
+        ended = fresh | done
+        action, extras = self._pending
+        last_obs = jnp.where(ended[:, None], self._timestep.obs, obs)
+        after = jax.vmap(lambda obs, action, reward, ended: advance(obs, action, reward, truncated=ended))(
+            last_obs, action, jnp.asarray(reward), jnp.asarray(ended)
+        )
+        valid = jnp.ones(self._num_envs, bool)
+        transition = Transition(self._timestep, action, after, valid, extras)
+        self._memory = _observe(self._agent, self._keys(), self._memory, transition)
+        if self._adapting:
+            self._keep(transition, bool(ended.all()))
+        again = jax.vmap(partial(restart, self._spec))(obs)
+        choose = jnp.asarray(ended)
+        self._timestep = jax.tree.map(
+            lambda x, y: jnp.where(choose.reshape(-1, *(1,) * (x.ndim - 1)), x, y), again, after
+        )
+
+    def _keep(self, transition: Transition, ended: bool) -> None:
+        """For agents that adapt between episodes."""
+        self._episodes[-1].append(transition)
+        if not ended:
+            return
+        if len(self._episodes) < self._agent.episodes_per_adapt:
+            self._episodes.append([])
+            return
+        stacked = [jax.tree.map(lambda *x: jnp.stack(x, axis=1), *episode) for episode in self._episodes]
+        episodes = jax.tree.map(lambda *x: jnp.stack(x, axis=1), *stacked)
+        self._memory = _adapt(self._agent, self._keys(), self._memory, episodes)
+        self._episodes = [[]]
+
+    def _keys(self) -> Array:
+        self._key, key = jax.random.split(self._key)
+        return jax.random.split(key, self._num_envs)
+
+
+@eqx.filter_jit
+def _init(agent: Agent, keys: Array) -> Any:
+    return jax.vmap(agent.init)(keys)
+
+
+@eqx.filter_jit
+def _act(agent: Agent, keys: Array, memory: Any, timestep: TimeStep) -> Any:
+    return jax.vmap(agent.act)(keys, memory, timestep)
+
+
+@eqx.filter_jit
+def _observe(agent: Agent, keys: Array, memory: Any, transition: Transition) -> Any:
+    return jax.vmap(agent.observe)(keys, memory, transition)
+
+
+@eqx.filter_jit
+def _adapt(agent: Agent, keys: Array, memory: Any, episodes: Transition) -> Any:
+    return jax.vmap(agent.adapt)(keys, memory, episodes)
+
+
+class Verdict(NamedTuple):
+    """What the official evaluation says: mean success, mean return (of Meta-World's rewards), success by skill."""
+
+    success: float
+    mean_return: float
+    by_skill: dict[str, float]
+
+
+def official_evaluation(
+    agent: Agent, name: str, *, seed: int = 0, adaptation_episodes: int = 10, evaluation_episodes: int = 3
+) -> Verdict:
+    """Meta-World's own evaluation of an agent on the test tasks of an ML benchmark: on 40 goals of each test skill, ten
+    episodes to adapt and then three that count. An episode succeeds if the success flag is ever on.
+
+    Raises ValueError for names that `suite` does not know, and for MT benchmarks, which have no test tasks.
+    """
+    if not name.startswith("ML"):
+        raise ValueError(f"official_evaluation(name={name!r}): only ML benchmarks have test tasks.")
+    variants(name, seed)  # proves the split
+    metaworld, judge = package("metaworld"), package("metaworld", "evaluation")
+    envs = metaworld.make_ml_envs(
+        name.removeprefix("ML1 "),
+        seed=seed,
+        meta_batch_size=META_BATCH,
+        total_tasks_per_cls=NUM_TEST_GOALS,
+        split="test",
+        terminate_on_success=True,
+        task_select="pseudorandom",
+        recurrent_info_in_obs=True,
+        normalize_reward_in_recurrent_info=True,
+    )
+    num_skills = len(set(envs.get_attr("task_name")))
+    num_evals = NUM_TEST_GOALS * num_skills // META_BATCH
+    spec = suite_spec()
+    try:
+        success, mean_return, by_skill = judge.metalearning_evaluation(
+            OfficialAgent(agent, spec, META_BATCH, seed),
+            envs,
+            num_evals=num_evals,
+            adaptation_episodes=adaptation_episodes,
+            evaluation_episodes=evaluation_episodes,
+        )
+    finally:
+        envs.close()
+    return Verdict(float(success), float(mean_return), {skill: float(x) for skill, x in by_skill.items()})
+
+
+def suite_spec() -> EnvSpec:
+    """What agents of the ML benchmarks see and do."""
+    from innerloop._env import Box
+    from innerloop.bridges._skills import MAX_STEPS, NUM_SEEN
+
+    return EnvSpec(Box((NUM_SEEN,)), Box((4,), -1.0, 1.0), MAX_STEPS)
