@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from jaxtyping import Array
 
+from innerloop._benchmark import OptionalRow
 from innerloop._check import check_env
 from innerloop._env import Box, Discrete, Env, EnvSpec, advance, restart
+from innerloop._extras import installed
 from innerloop._task import Finite, Sampled
 from innerloop._types import Key, TimeStep
 from innerloop.benchmarks import REGISTRY, benchmark
@@ -26,7 +28,10 @@ def quick_compilation() -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", False)
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+HERE = [name for name, row in REGISTRY.items() if not isinstance(row, OptionalRow) or installed(row.extra)]
+
+
+@pytest.mark.parametrize("name", HERE)
 def test_every_benchmark_keeps_the_contract(name):
     row = benchmark(name)
     # Trained on a single task; or random actions never come to where tasks differ.

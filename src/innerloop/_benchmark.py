@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from jaxtyping import Array, Float
 
@@ -81,6 +82,48 @@ class Benchmark:
     metrics: Mapping[str, Callable[[Trials], Float[Array, ""]]] = field(default_factory=dict)
     references: Mapping[str, Reference] = field(default_factory=dict)
     known: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @property
+    def max_steps(self) -> int:
+        """The longest episode in steps."""
+        return self.env.spec.max_steps
+
+
+@dataclass(frozen=True)
+class OptionalRow:
+    """A row whose env needs the package of an extra: what tables say of it, whether or not that is installed.
+
+    Calling it builds the benchmark. `parts` returns the other fields of `Benchmark`: env, tasks, and references by the
+    names that are listed here; it raises ValueError without the package, as `innerloop._extras.package` does.
+    """
+
+    extra: str
+    name: str
+    summary: str
+    source: str
+    num_episodes: int
+    max_steps: int
+    parts: Callable[[], Mapping[str, Any]]
+    references: tuple[str, ...] = ()
+    known: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def __call__(self) -> Benchmark:
+        fields = {x: getattr(self, x) for x in ("name", "summary", "source", "num_episodes", "known")}
+        benchmark = Benchmark(**fields, **self.parts())
+        for name, said, found in (
+            ("max_steps", self.max_steps, benchmark.max_steps),
+            ("references", self.references, tuple(benchmark.references)),
+        ):
+            if said != found:
+                raise ValueError(
+                    f"OptionalRow({self.name!r}, {name}={said}): its parts have {found}; change one of them."
+                )
+        return benchmark
+
+
+def about(row: Benchmark | OptionalRow) -> str:
+    """The summary, and which extra the row needs."""
+    return f"{row.summary} (extra `{row.extra}`)" if isinstance(row, OptionalRow) else row.summary
 
 
 Rows = dict[str, Callable[[], Benchmark]]

@@ -1,13 +1,13 @@
 """The table of benchmarks: one file for each family, in which each row is a function that builds its benchmark when asked.
 
-To add a family, write a file with a function `rows()` and name it in `REGISTRY`. Sources of all published numbers are
-on the benchmark's page.
+To add a family, write a file with a function `rows()` and name it in `REGISTRY`. Where an env needs a package that is an
+extra, the row is an `OptionalRow`. Sources of all published numbers are on the benchmark's page.
 """
 
 import difflib
 import functools
 
-from innerloop._benchmark import Benchmark, Rows
+from innerloop._benchmark import Benchmark, OptionalRow, Rows
 from innerloop.benchmarks import (
     _bandits,
     _control,
@@ -44,3 +44,9 @@ def benchmark(name: str) -> Benchmark:
         hint = f"did you mean {', '.join(near)}?" if near else f"known names: {', '.join(sorted(REGISTRY))}."
         raise ValueError(f"benchmark(name={name!r}): there is no such benchmark; {hint}")
     return REGISTRY[name]()
+
+
+def listed(name: str) -> Benchmark | OptionalRow:
+    """What tables say of the benchmark called `name`; one that needs an extra is not built for that."""
+    row = REGISTRY.get(name)
+    return row if isinstance(row, OptionalRow) else benchmark(name)

@@ -53,7 +53,8 @@ def _methods(details: bool) -> None:
 def _benchmarks(details: bool) -> None:
     import textwrap
 
-    from innerloop.benchmarks import REGISTRY, benchmark
+    from innerloop._benchmark import about
+    from innerloop.benchmarks import REGISTRY, listed
     from innerloop.cli._tables import console
 
     if not details:
@@ -63,8 +64,8 @@ def _benchmarks(details: bool) -> None:
         return
     table = _table("benchmarks", "name", "what it is", "episodes", "references")
     for name in REGISTRY:
-        row = benchmark(name)
-        table.add_row(name, row.summary, str(row.num_episodes), ", ".join(row.references))
+        row = listed(name)
+        table.add_row(name, about(row), str(row.num_episodes), ", ".join(row.references))
     console().print(table)
 
 

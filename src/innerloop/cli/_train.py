@@ -41,7 +41,7 @@ def train_command(arguments: list[str]) -> int:
     if not names:
         return _overview()
     from innerloop._run import configure, run_experiment
-    from innerloop.benchmarks import REGISTRY, benchmark
+    from innerloop.benchmarks import REGISTRY, listed
     from innerloop.recipes import METHODS, default_settings
 
     for kind, name, known in zip(("method", "benchmark"), names, (METHODS, REGISTRY), strict=False):
@@ -50,9 +50,7 @@ def train_command(arguments: list[str]) -> int:
     settings = default_settings(names[0], names[1] if len(names) > 1 else "")
     described = [f"Train {names[0]}: {first_line(settings)}"]
     if len(names) > 1:
-        described.append(
-            f"On {names[1]}: {benchmark(names[1]).summary}. Defaults are those of its recipe, if it has one."
-        )
+        described.append(f"On {names[1]}: {listed(names[1]).summary}. Defaults are those of its recipe, if it has one.")
     options: Any = parse(
         _options(settings), arguments[len(names) :], " ".join(["train", *names]), "\n\n".join(described)
     )

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from innerloop._benchmark import Benchmark
-from innerloop.benchmarks import REGISTRY, benchmark
+from innerloop._benchmark import Benchmark, OptionalRow, about
+from innerloop.benchmarks import REGISTRY, listed
 from innerloop.recipes import METHODS, RECIPES
 
 Result = Mapping[str, Any]
@@ -199,15 +199,15 @@ def methods_table() -> str:
 def benchmarks_table(*prefixes: str) -> str:
     """Benchmarks whose name starts with one of `prefixes`, with references; without prefixes all, with sources."""
     rows = []
-    for row in (benchmark(name) for name in REGISTRY if name.startswith(prefixes or "")):
-        trial = f"{row.num_episodes} × {row.env.spec.max_steps}"
+    for row in (listed(name) for name in REGISTRY if name.startswith(prefixes or "")):
+        trial = f"{row.num_episodes} × {row.max_steps}"
         more = [", ".join(row.references) or "–", _known(row)] if prefixes else [row.source]
-        rows.append([f"`{row.name}`", row.summary, trial, *more])
+        rows.append([f"`{row.name}`", about(row), trial, *more])
     more_head = ["references", "known values"] if prefixes else ["source"]
     return _table(["benchmark", "what it is", "episodes × steps", *more_head], rows)
 
 
-def _known(row: Benchmark) -> str:
+def _known(row: Benchmark | OptionalRow) -> str:
     return (
         "; ".join(
             f"{metric}: " + ", ".join(f"{policy} {_number(value)}" for policy, value in values.items())
