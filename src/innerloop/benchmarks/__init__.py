@@ -16,6 +16,7 @@ from innerloop.benchmarks import (
     _hunts,
     _memory,
     _navigation,
+    _packages,
     _regression,
     _reoccurring,
     _tabular,
@@ -32,6 +33,7 @@ REGISTRY: Rows = {
     **_navigation.rows(),
     **_regression.rows(),
     **_glyphs.rows(),
+    **_packages.rows(),
 }
 """Benchmarks by name, not built yet."""
 

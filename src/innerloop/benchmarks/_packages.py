@@ -1,0 +1,125 @@
+"""Environments of packages that are extras, through `innerloop.bridges`: XLand-MiniGrid, gymnax, Brax, Jumanji."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+
+from innerloop import bridges
+from innerloop._benchmark import OptionalRow, Reference, Rows, mean_return
+from innerloop._task import Sampled
+from innerloop.references.generic import Random
+
+NUM_EPISODES = {"xland": 3, "gymnax": 3, "brax": 2, "jumanji": 3}
+
+
+def _row(
+    extra: str,
+    name: str,
+    summary: str,
+    source: str,
+    max_steps: int,
+    bridge: Callable[[], bridges.Bridged],
+    more: Callable[[], Mapping[str, Any]] = dict,
+) -> OptionalRow:
+    """A row whose reference is random actions, and whose measure `last` is the return of a trial's last episode."""
+    num_episodes = NUM_EPISODES[extra]
+
+    def parts() -> Mapping[str, Any]:
+        found = bridge()
+        return {
+            **found._asdict(),
+            "metrics": {"last": partial(mean_return, start=num_episodes - 1, stop=num_episodes)},
+            "references": {"random": Reference(partial(Random, found.env.spec), "uniform actions")},
+            **more(),
+        }
+
+    return OptionalRow(extra, name, summary, source, num_episodes, max_steps, parts, ("random",))
+
+
+def _xland() -> bridges.Bridged:
+    return bridges.xland("XLand-MiniGrid-R1-9x9")
+
+
+def _cartpole() -> bridges.Bridged:
+    return bridges.gymnax("CartPole-v1", vary={"gravity": (5.0, 15.0), "force_mag": (5.0, 15.0)})
+
+
+def _bandit() -> bridges.Bridged:
+    return bridges.gymnax("BernoulliBandit-misc", hold=("reward_probs", "exp_reward_best"))
+
+
+def _four_rooms() -> bridges.Bridged:
+    params = {"resample_goal_pos": True, "max_steps_in_episode": 100}
+    return bridges.gymnax("FourRooms-misc", hold=("goal",), num_draws=2000, params=params, use_visual_obs=True)
+
+
+def _faster_cheetahs() -> Mapping[str, Any]:
+    task = bridges.BraxTask
+    return {"ood": Sampled(lambda key: task(jax.random.uniform(key, (), minval=3.0, maxval=4.0)))}
+
+
+def rows() -> Rows:
+    """The family's benchmarks by name."""
+    cheetah = partial(bridges.brax, "halfcheetah", ctrl_cost_weight=0.05)
+    found = (
+        _row(
+            "xland",
+            "xland-r1-9x9",
+            "XLand-MiniGrid, one room of 9 x 9: find out which goal counts; 200 of 1000 goals held out",
+            "Nikulin et al. 2023; rulesets made here as the package's generator makes its trivial ones",
+            243,
+            _xland,
+        ),
+        _row(
+            "gymnax",
+            "gymnax-cartpole",
+            "gymnax's CartPole-v1 with varied gravity and force",
+            "Lange 2022 (gymnax); what varies is ours",
+            500,
+            _cartpole,
+        ),
+        _row(
+            "gymnax",
+            "gymnax-bandit",
+            "gymnax's Bernoulli bandit: arms with means p and 1 - p, p = 0.1 or 0.9; tested on the same two tasks",
+            "Lange 2022 (gymnax), after Wang et al. 2016; three episodes on one bandit are ours",
+            100,
+            _bandit,
+        ),
+        _row(
+            "gymnax",
+            "gymnax-four-rooms",
+            "gymnax's four rooms, seen from above, with an unseen goal; tested on goals held out",
+            "Lange 2022 (gymnax), after Sutton et al. 1999; tasks and 100 steps are ours",
+            100,
+            _four_rooms,
+        ),
+        _row(
+            "brax",
+            "brax-cheetah-dir",
+            "Brax's half-cheetah, spring backend: run forward or backward; tested on the same two tasks",
+            "Finn et al. 2017 and Rakelly et al. 2019, whose half-cheetah is MuJoCo's",
+            200,
+            partial(cheetah, "direction"),
+        ),
+        _row(
+            "brax",
+            "brax-cheetah-vel",
+            "Brax's half-cheetah, spring backend: run at a velocity of 0 to 3 m/s; ood: 3 to 4 m/s",
+            "Rakelly et al. 2019, whose half-cheetah is MuJoCo's",
+            200,
+            partial(cheetah, "velocity"),
+            _faster_cheetahs,
+        ),
+        _row(
+            "jumanji",
+            "jumanji-maze",
+            "Jumanji's mazes of 10 x 10 cells, seen from above; tested on mazes held out",
+            "Bonnet et al. 2024 (Jumanji); three episodes on one maze are ours",
+            100,
+            partial(bridges.jumanji, "Maze-v0"),
+        ),
+    )
+    return {row.name: row for row in found}
