@@ -13,7 +13,7 @@ CALLS = {
     "brax": bridges.brax,
     "jumanji": lambda: bridges.jumanji("Maze-v0"),
 }
-ROWS = {name: row for name, row in REGISTRY.items() if isinstance(row, OptionalRow)}
+ROWS = {name: row for name, row in REGISTRY.items() if isinstance(row, OptionalRow) and row.extra in CALLS}
 
 
 @pytest.mark.parametrize("extra", CALLS)
