@@ -42,7 +42,7 @@ def alone(size: int, whole_episodes: bool) -> float:
     """MuJoCo's pool on all cores."""
     import numpy as np
 
-    from innerloop.bridges.mujoco import CHEETAH, simulator
+    from innerloop.bridges._mujoco import CHEETAH, simulator
 
     host = simulator(CHEETAH)
     rng, repeats = np.random.default_rng(0), CHEETAH.num_substeps

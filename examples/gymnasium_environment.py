@@ -15,7 +15,7 @@ import optax
 from gymnasium.envs.classic_control import CartPoleEnv
 
 import innerloop as il
-from innerloop.bridges.gymnasium import from_gymnasium
+from innerloop.bridges import from_gymnasium
 
 QUICK = "--quick" in sys.argv
 

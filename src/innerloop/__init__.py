@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from innerloop._lazy import lazy
 
 if TYPE_CHECKING:
-    from innerloop import agents, algorithms, envs, losses, nn, recipes, references, report
+    from innerloop import agents, algorithms, bridges, envs, losses, nn, recipes, references, report
     from innerloop._agent import ActExtras, ActorCritic, Agent, Outputs, Player
     from innerloop._benchmark import Benchmark, Reference
     from innerloop._callbacks import Evaluate, Interrupted, MetricsWriter, ProgressBar, StopOnSignal
@@ -85,6 +85,7 @@ __all__ = [
     "apply_gradients",
     "benchmark",
     "bootstrap_interval",
+    "bridges",
     "check_env",
     "compilation_cache",
     "configure",
@@ -143,5 +144,5 @@ __getattr__, __dir__ = lazy(
         "benchmarks": ("benchmark",),
         "recipes": ("recipe",),
     },
-    modules=("agents", "algorithms", "envs", "losses", "nn", "recipes", "references", "report"),
+    modules=("agents", "algorithms", "bridges", "envs", "losses", "nn", "recipes", "references", "report"),
 )

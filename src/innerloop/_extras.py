@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import warnings
 from types import ModuleType
 
 EXTRAS = {
@@ -26,4 +27,7 @@ def package(extra: str, module: str = "") -> ModuleType:
     name = EXTRAS[extra]
     if not installed(extra):
         raise ValueError(f"this needs the package {name}, which is not installed: pip install 'innerloop[{extra}]'.")
-    return importlib.import_module(f"{name}.{module}" if module else name)
+    with warnings.catch_warnings():
+        # What a package says of the packages that it needs is not for whoever uses this one.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return importlib.import_module(f"{name}.{module}" if module else name)

@@ -13,12 +13,12 @@ from innerloop._collect import NoStream
 from innerloop.references.generic import Random
 
 gymnasium = pytest.importorskip("gymnasium")
+from counting import Counting  # noqa: E402
 from gymnasium import spaces  # noqa: E402
 
 from innerloop.bridges import _spaces  # noqa: E402
 from innerloop.bridges._codes import Decoder, Encoder  # noqa: E402
-from innerloop.bridges.gymnasium import ToGymnasium, from_gymnasium, from_vector  # noqa: E402
-from counting import Counting  # noqa: E402
+from innerloop.bridges._gymnasium import ToGymnasium, from_gymnasium, from_vector  # noqa: E402
 
 KEY = jax.random.key(0)
 NUM_TASKS, NUM_EPISODES = 6, 2
@@ -235,7 +235,7 @@ def test_ours_pass_gymnasiums_own_check_and_come_back_the_same(name):
     env = ToGymnasium(row.env, row.train)
     check_env(env, skip_render_check=True)
     task = env.sample_tasks(1)[0]
-    obs, info = env.reset(seed=1, options={"task": task})
+    _, info = env.reset(seed=1, options={"task": task})
     jax.tree.map(np.testing.assert_array_equal, info["task"], task)
     back = from_gymnasium(partial(ToGymnasium, row.env, row.train), row.env.spec.max_steps)
     assert back.spec.obs.shape == row.env.spec.obs.shape

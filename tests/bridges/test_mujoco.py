@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from innerloop import _extras
-from innerloop.bridges import mujoco as robots
-from innerloop.bridges.mujoco import Body, Heading, Locomotion, Motion
+from innerloop.bridges import _mujoco as robots
+from innerloop.bridges._mujoco import Body, Heading, Locomotion, Motion
 
 gymnasium = pytest.importorskip("gymnasium")
 pytest.importorskip("mujoco")

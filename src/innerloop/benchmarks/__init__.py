@@ -19,6 +19,7 @@ from innerloop.benchmarks import (
     _hunts,
     _memory,
     _navigation,
+    _packages,
     _regression,
     _reoccurring,
     _robots,
@@ -37,6 +38,7 @@ REGISTRY: Rows = {
     **_regression.rows(),
     **_glyphs.rows(),
     **_robots.rows(),
+    **_packages.rows(),
 }
 """Benchmarks by name, not built yet."""
 

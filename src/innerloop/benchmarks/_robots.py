@@ -12,7 +12,7 @@ from innerloop._benchmark import OptionalRow, Reference, Rows, adaptation_metric
 from innerloop._extras import package
 from innerloop._task import Finite, Sampled, TaskDistribution, sample_tasks
 from innerloop._types import Key
-from innerloop.bridges.mujoco import (
+from innerloop.bridges._mujoco import (
     ANT,
     CHEETAH,
     HOPPER,

@@ -35,7 +35,7 @@ from innerloop.algorithms.reptile import Reptile
 from innerloop.algorithms.rl2 import RL2
 from innerloop.algorithms.sac import SoftActorCritic
 from innerloop.algorithms.varibad import VariBAD
-from innerloop.recipes import _beliefs, _control, _external, _few_shot, _navigation, _recurrent
+from innerloop.recipes import _beliefs, _control, _external, _few_shot, _navigation, _packages, _recurrent
 from innerloop.recipes._recipe import Recipe
 
 
@@ -83,8 +83,8 @@ METHODS: Mapping[str, type[Any]] = {
 
 RECIPES: Mapping[str, Recipe] = {
     row.id: row
-    for rows in (_few_shot.ROWS, _navigation.ROWS, _beliefs.ROWS, _recurrent.ROWS, _control.ROWS, _external.ROWS)
-    for row in rows
+    for family in (_few_shot, _navigation, _beliefs, _recurrent, _control, _external, _packages)
+    for row in family.ROWS
 }
 """Recipes by id. Where two have the same method and benchmark, the first has the method's defaults for it."""
 

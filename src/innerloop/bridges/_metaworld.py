@@ -21,7 +21,7 @@ from innerloop._env import EnvSpec, advance, restart
 from innerloop._extras import package
 from innerloop._task import Finite
 from innerloop._types import TimeStep, Transition
-from innerloop.bridges._host import HostEnv
+from innerloop.bridges._bridge import Bridged
 
 NUM_TEST_GOALS, META_BATCH = 40, 20
 """Goals of a test skill, and environments side by side, in the official evaluation."""
@@ -33,24 +33,14 @@ class Variant(NamedTuple):
     variant: Int[Array, ""]
 
 
-class Suite(NamedTuple):
-    """An environment, and its tasks: training tasks first, then test tasks."""
-
-    env: HostEnv
-    train: Finite
-    test: Finite
-    names: list[str]
-    """Of each task, the skill."""
-
-
-def suite(name: str, seed: int = 0) -> Suite:
-    """One of Meta-World's benchmarks: ML10, ML45, MT10, MT50, or "ML1 reach-v3" and the like.
+def metaworld(name: str, seed: int = 0) -> Bridged:
+    """One of Meta-World's benchmarks: ML10, ML45, MT10, MT50, or one skill: "ML1 reach-v3" and the like.
 
     In the MT benchmarks, which have no test tasks, those are the training tasks; goals are seen there, and which skill it is.
     Raises ValueError for an unknown name, or if test tasks are among the training tasks.
     """
+    from innerloop.bridges._gymnasium import from_gymnasium
     from innerloop.bridges._skills import MAX_STEPS, Skills
-    from innerloop.bridges.gymnasium import from_gymnasium
 
     train, test = variants(name, seed)
     skills = tuple(dict.fromkeys(variant.env_name for variant in train)) if name.startswith("MT") else ()
@@ -59,27 +49,27 @@ def suite(name: str, seed: int = 0) -> Suite:
     make = partial(Skills, every, skills)
     env = from_gymnasium(make, MAX_STEPS, tell="set_task", num_workers=num_cores if num_cores > 1 else 0)
     indices = jnp.arange(len(every), dtype=jnp.int32)
-    parts = Finite(Variant(indices[: len(train)])), Finite(Variant(indices[len(train) :] if test else indices))
-    return Suite(env, *parts, [variant.env_name for variant in every])
+    held_out = indices[len(train) :] if test else indices
+    return Bridged(env, Finite(Variant(indices[: len(train)])), Finite(Variant(held_out)))
 
 
 def variants(name: str, seed: int = 0) -> tuple[list[Any], list[Any]]:
-    """Training and test tasks as Meta-World's `Task`s. Raises ValueError as `suite` does."""
-    metaworld = package("metaworld")
+    """Training and test tasks as Meta-World's `Task`s. Raises ValueError as `metaworld` does."""
+    found: Any = package("metaworld")
     kind, _, skill = name.partition(" ")
-    if not kind.startswith(("ML", "MT")) or not hasattr(metaworld, kind) or bool(skill) != (kind in ("ML1", "MT1")):
+    if not kind.startswith(("ML", "MT")) or not hasattr(found, kind) or bool(skill) != (kind in ("ML1", "MT1")):
         raise ValueError(
-            f"suite(name={name!r}): choose ML10, ML45, MT10, MT50, or ML1 and MT1 with a skill (ML1 reach-v3)."
+            f"metaworld(name={name!r}): choose ML10, ML45, MT10, MT50, or ML1 and MT1 with a skill (ML1 reach-v3)."
         )
     try:
-        found = getattr(metaworld, kind)(*([skill] if skill else []), seed=seed)
+        found = getattr(found, kind)(*([skill] if skill else []), seed=seed)
     except ValueError as error:
-        raise ValueError(f"suite(name={name!r}): {error}") from error
+        raise ValueError(f"metaworld(name={name!r}): {error}") from error
     both = fingerprints(found.train_tasks) & fingerprints(found.test_tasks)
     if both:
         raise ValueError(
-            f"suite(name={name!r}, seed={seed}): {len(both)} of {len(found.test_tasks)} test tasks are training tasks; this "
-            "release of Meta-World splits wrongly. Use another seed or release."
+            f"metaworld(name={name!r}, seed={seed}): {len(both)} of {len(found.test_tasks)} test tasks are training tasks; "
+            "this release of Meta-World splits wrongly. Use another seed or release."
         )
     return list(found.train_tasks), list(found.test_tasks)
 
@@ -216,13 +206,13 @@ def official_evaluation(
     """Meta-World's own evaluation of an agent on the test tasks of an ML benchmark: on 40 goals of each test skill, ten
     episodes to adapt and then three that count. An episode succeeds if the success flag is ever on.
 
-    Raises ValueError for names that `suite` does not know, and for MT benchmarks, which have no test tasks.
+    Raises ValueError for names that `metaworld` does not know, and for MT benchmarks, which have no test tasks.
     """
     if not name.startswith("ML"):
         raise ValueError(f"official_evaluation(name={name!r}): only ML benchmarks have test tasks.")
     variants(name, seed)  # proves the split
-    metaworld, judge = package("metaworld"), package("metaworld", "evaluation")
-    envs = metaworld.make_ml_envs(
+    judge: Any = package("metaworld", "evaluation")
+    envs = package("metaworld").make_ml_envs(
         name.removeprefix("ML1 "),
         seed=seed,
         meta_batch_size=META_BATCH,
@@ -235,7 +225,7 @@ def official_evaluation(
     )
     num_skills = len(set(envs.get_attr("task_name")))
     num_evals = NUM_TEST_GOALS * num_skills // META_BATCH
-    spec = suite_spec()
+    spec = meta_spec()
     try:
         success, mean_return, by_skill = judge.metalearning_evaluation(
             OfficialAgent(agent, spec, META_BATCH, seed),
@@ -249,7 +239,7 @@ def official_evaluation(
     return Verdict(float(success), float(mean_return), {skill: float(x) for skill, x in by_skill.items()})
 
 
-def suite_spec() -> EnvSpec:
+def meta_spec() -> EnvSpec:
     """What agents of the ML benchmarks see and do."""
     from innerloop._env import Box
     from innerloop.bridges._skills import MAX_STEPS, NUM_SEEN

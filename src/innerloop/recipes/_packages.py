@@ -1,0 +1,43 @@
+"""Recipes on environments of packages that are extras."""
+
+from innerloop.algorithms._on_policy import OnPolicy
+from innerloop.algorithms.rl2 import RL2
+from innerloop.recipes._recipe import Recipe
+
+XLAND = (
+    "Budget and outer loop of XLand-MiniGrid's own configuration for CPUs; trials of 3 episodes where it has 736 steps."
+)
+
+ROWS: tuple[Recipe, ...] = (
+    Recipe(
+        id="xland-r1-9x9",
+        method="rl2",
+        benchmark="xland-r1-9x9",
+        settings=RL2(
+            hidden_size=32,
+            encoder_widths=(64,),
+            head_widths=(16,),
+            head_obs=False,
+            training=OnPolicy(
+                num_updates=506,
+                num_tasks=256,
+                stream_steps=16,
+                num_epochs=1,
+                num_minibatches=16,
+                learning_rate=1e-3,
+                gamma=0.99,
+                gae_lambda=0.95,
+                value_lambda=0.95,
+                value_clip=0.2,
+                entropy_coef=0.01,
+                final_entropy_coef=0.01,
+                max_grad_norm=0.5,
+            ),
+        ),
+        bar=0.8,
+        published=0.8,
+        source="the package's configuration for CPUs says 0.8 and more, sum of 3 episodes on its own rulesets",
+        num_test_tasks=1000,
+        notes={"setting": XLAND},
+    ),
+)
