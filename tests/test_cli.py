@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 import innerloop
@@ -49,6 +50,9 @@ def test_every_recipe_has_an_id_of_its_own_and_names_what_there_is() -> None:
         (["train"], "train METHOD BENCHMARK"),
         (["train", "rl3", "two-arm"], "unknown method 'rl3'; did you mean rl2"),
         (["train", "rl2", "two-arms"], "unknown benchmark 'two-arms'; did you mean two-arm"),
+        (["train", "rl2", "nowhere:mine"], "No module named 'nowhere'"),
+        (["train", "rl2", "os:nothing"], "os has no 'nothing'"),
+        (["train", "rl2", "os:abort"], "is no Benchmark, nor a function with `-> innerloop.Benchmark`"),
         (["train", "rl2", "two-arm", "--hiden-size", "3"], "unknown option '--hiden-size'; did you mean --hidden-size"),
         (["train", "rl2", "two-arm", "--hidden-size", "x"], "--hidden-size: invalid literal"),
         (["train", "rl2", "two-arm", "--core", "gruu"], "'gru', 'lstm', 'rnn', 'hebbian'"),
@@ -77,6 +81,44 @@ def test_mistakes_are_one_line_and_status_2(
     assert len(err.splitlines()) == 1
     assert not out
     assert not list(tmp_path.iterdir())
+
+
+OWN = """
+import innerloop as il
+
+def short() -> il.Benchmark:
+    env = il.envs.BernoulliBandit(num_arms=2)
+    tasks = il.envs.uniform_bandits(num_arms=2)
+    return il.Benchmark("short", "Two pulls", "a test", env, tasks, tasks, num_episodes=2)
+"""
+
+
+def test_a_benchmark_of_ones_own_is_trained_on_by_module_and_name(
+    capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    (tmp_path / "lab_bandits.py").write_text(OWN)
+    small = ["--num-updates", "1", "--num-tasks", "4", "--num-test-tasks", "4", "--hidden-size", "4", "--quiet"]
+    status, out, _ = run(capsys, "train", "rl2", "lab_bandits:short", *small)
+    assert status == 0
+    assert "runs/rl2-lab_bandits-short" in out
+    assert run(capsys, "evaluate", "runs/rl2-lab_bandits-short", "--num-tasks", "4")[0] == 0
+
+
+def test_what_an_environment_outside_of_the_program_raises_is_one_message(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (
+        "INTERNAL: CpuCallback error calling callback: Traceback ...\nHostError: poles: it broke\n-----\nFor simplicity"
+    )
+
+    def command(arguments: list[str]) -> int:
+        raise jax.errors.JaxRuntimeError(text)
+
+    monkeypatch.setattr("innerloop.cli._list.list_command", command)
+    status, _, err = run(capsys, "list")
+    assert (status, err) == (1, "innerloop: poles: it broke\n")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
