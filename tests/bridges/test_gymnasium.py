@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import innerloop as il
@@ -34,7 +35,11 @@ TASKS = il.Finite(Task(jnp.array([2, 3, 4, 5]), jnp.array([1.0, 2.0, 3.0, 4.0]))
 
 def collected(env, key=KEY, num_tasks=NUM_TASKS, num_episodes=NUM_EPISODES):
     collector = il.JaxCollector(env, TASKS, num_tasks, num_episodes)
-    return jax.jit(lambda key: collector.collect(key, Random(env.spec), NoStream())[0])(key)
+
+    def collect(key):
+        return collector.collect(key, Random(env.spec), NoStream())[0]
+
+    return jax.jit(jax.vmap(collect) if key.ndim else collect)(key)
 
 
 def same(trials, others):
@@ -72,7 +77,10 @@ def test_the_key_decides_everything():
     env = from_gymnasium(Counting, 6)
     same(collected(env), collected(env))
     same(collected(env), collected(from_gymnasium(Counting, 6)))
-    assert (collected(env).transitions.timestep.obs != collected(env, jax.random.key(1)).transitions.timestep.obs).any()
+    both = collected(env, jnp.stack([KEY, jax.random.key(1)]))  # as over the seeds of a run
+    same(jax.tree.map(lambda x: x[0], both), collected(env))
+    first, second = both.transitions.timestep.obs
+    assert (first != second).any()
 
 
 def test_check_env_takes_one_and_finds_what_is_not_repeatable():
@@ -157,20 +165,32 @@ def test_a_step_from_an_old_state_is_refused():
         jax.block_until_ready(env.step(KEY, task, state, jnp.zeros((), jnp.int32)))
 
 
+class Keep:
+    """Callback that keeps a copy of the run at each update."""
+
+    every = 1
+
+    def __init__(self):
+        self.states = []
+
+    def open(self, num_updates):
+        pass
+
+    def __call__(self, progress):
+        self.states.append(jax.tree.map(jnp.copy, progress.train_state))
+
+    def close(self, error):
+        pass
+
+
 def test_training_goes_on_bit_for_bit():
-    env = from_gymnasium(Counting, 6)
-    learner = il.PPO(partial(il.agents.Recurrent, env.spec, hidden_size=8), optimiser(), num_minibatches=1)
+    env, kept = from_gymnasium(Counting, 6), Keep()
+    learner = il.PPO(
+        partial(il.agents.Recurrent, env.spec, hidden_size=4), optax.sgd(0.1), num_epochs=1, num_minibatches=1
+    )
     collector = il.JaxCollector(env, TASKS, 4, 2)
-    whole, _ = il.train(KEY, learner, collector, 3)
-    half, _ = il.train(KEY, learner, collector, 2)
-    start = il.TrainState(half, collector.init(KEY, learner.player(half)), jnp.asarray(2, jnp.int32))
-    same(il.train(KEY, learner, collector, 3, start=start)[0], whole)
-
-
-def optimiser():
-    import optax
-
-    return optax.adam(1e-3)
+    whole, _ = il.train(KEY, learner, collector, 2, callbacks=[kept])
+    same(il.train(KEY, learner, collector, 2, start=kept.states[1])[0], whole)
 
 
 OBSERVED = [
