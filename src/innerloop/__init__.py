@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from innerloop._few_shot import few_shot_curve
     from innerloop._learner import Learner, apply_gradients
     from innerloop._machine import compilation_cache
+    from innerloop._profile import Profile, profile
     from innerloop._rollout import episode, run_round, trial
     from innerloop._run import RunConfig, configure, evaluate_run, resume, run_experiment
     from innerloop._sealed import CheckpointError
@@ -64,6 +65,7 @@ __all__ = [
     "NonFiniteError",
     "Outputs",
     "Player",
+    "Profile",
     "Progress",
     "ProgressBar",
     "Reference",
@@ -100,6 +102,7 @@ __all__ = [
     "load",
     "losses",
     "nn",
+    "profile",
     "recipe",
     "recipes",
     "references",
@@ -130,6 +133,7 @@ __getattr__, __dir__ = lazy(
         "_few_shot": ("few_shot_curve",),
         "_learner": ("Learner", "apply_gradients"),
         "_machine": ("compilation_cache",),
+        "_profile": ("Profile", "profile"),
         "_rollout": ("episode", "run_round", "trial"),
         "_run": ("RunConfig", "configure", "evaluate_run", "resume", "run_experiment"),
         "_sealed": ("CheckpointError",),

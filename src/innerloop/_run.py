@@ -213,7 +213,7 @@ def train_run(folder: Path, config: RunConfig, *, show: bool = True, callbacks: 
     if finished(folder):
         return
     key, goes_on = jax.random.key(config.seed), bool(checkpoints(folder))
-    learner, collector = _training(config, begun(config.settings) if goes_on else config.settings)
+    learner, collector = training_of(config, begun(config.settings) if goes_on else config.settings)
     start = _restored(folder, config, learner, collector) if goes_on else None
     train(
         key,
@@ -227,7 +227,7 @@ def train_run(folder: Path, config: RunConfig, *, show: bool = True, callbacks: 
     )
 
 
-def _training(config: RunConfig, settings: Any) -> tuple[Learner, Collector]:
+def training_of(config: RunConfig, settings: Any) -> tuple[Learner, Collector]:
     """Who learns, and from what."""
     benchmark, training = find_benchmark(config.benchmark), settings.training
     env, learner = settings.env(benchmark), settings.learner(benchmark)
@@ -247,7 +247,7 @@ def _restored(folder: Path, config: RunConfig, learner: Learner, collector: Coll
 def learner_of(folder: str | Path) -> tuple[Learner, Any]:
     """A run's learner and its newest state, which holds what its agent alone does not: decoders, critics, replay."""
     config = RunConfig.read(folder)
-    learner, collector = _training(config, begun(config.settings))
+    learner, collector = training_of(config, begun(config.settings))
     return learner, _restored(Path(folder), config, learner, collector).state
 
 

@@ -12,6 +12,7 @@ COMMANDS = {
     "evaluate": ("_runs", "measure a run on held-out tasks"),
     "contrast": ("_runs", "how much adaptation itself brings: a run beside fine-tuning and training from scratch"),
     "report": ("_runs", "compare runs: a table, curve.png and curve.html"),
+    "profile": ("_profile", "where the time of training goes"),
     "list": ("_list", "methods, benchmarks and recipes"),
     "reproduce": ("_reproduce", "train and measure a recipe again, and compare with its stored result"),
 }
