@@ -23,7 +23,6 @@ from innerloop._sweep import Sweep, earned, run_sweep, with_setting
 from innerloop.algorithms import RL2, Memoryless, OnPolicy
 from innerloop.cli import main
 from innerloop.nn import CoreOptions
-from marks import slow
 
 TINY = Memoryless((4,), OnPolicy(num_updates=12, num_tasks=8, loss="a2c"))
 
@@ -190,12 +189,15 @@ def test_a_piece_stops_where_it_should_and_never_plays_test_tasks(no_test_tasks:
     assert "made with other settings" in outcome.message
 
 
-def test_a_sweep_ranks_prunes_and_reports_what_failed(environment: None, tmp_path: Path) -> None:
+def test_a_sweep_goes_on_ranks_prunes_and_reports_what_failed(environment: None, tmp_path: Path) -> None:
     told: list[str] = []
     sweep = tiny((1e-3, 1e30, 1e-2), pruning=Pruning("halving", eta=2, num_rungs=2))
+    begun = tmp_path / "learning_rate=0.001" / "seed-100"
+    play(Job(sweep.configs(100)["learning_rate=0.001"], begun, 4, 20))
+    lines = (begun / "metrics.jsonl").read_text().splitlines()
     found = run_sweep(sweep, tmp_path, Local(workers=2), tell=told.append)
-    states = [row["state"] for row in found["settings"]]
-    assert states == ["finished", "pruned", "failed"]
+    assert (begun / "metrics.jsonl").read_text().splitlines()[:4] == lines, "what was done is not done again"
+    assert states(tmp_path) == ["finished", "pruned", "failed"]
     assert found["tasks"] == "train"
     assert found == json.loads((tmp_path / "sweep.json").read_text())
     best, pruned, failed = found["settings"]
@@ -236,7 +238,8 @@ def assert_as_if_undisturbed(folder: Path, tmp_path: Path) -> None:
     assert rows_of(folder) == rows_of(whole)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, slow(signal.SIGINT), slow(signal.SIGKILL)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_sweep_that_is_stopped_goes_on(number: signal.Signals, environment: None, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "innerloop", *OVER, "learning-rate=0.001", *LONG, "--out", str(tmp_path / "out")]
     folder = tmp_path / "out" / "learning_rate=0.001" / "seed-100"
@@ -282,18 +285,36 @@ def test_a_run_that_is_killed_is_reported_or_started_again(retries: int, environ
 @pytest.mark.slow
 def test_on_ray_a_worker_that_is_killed_costs_nothing(environment: None, tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    out, first = tmp_path / "out", tmp_path / "out" / "learning_rate=0.001" / "seed-100"
-    command = [*SWEEP, "--out", str(out), "--ray", "--workers", "2"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    out = tmp_path / "out"
+    first = out / "learning_rate=0.001" / "seed-100"
+    process = subprocess.Popen([*SWEEP, "--out", str(out), "--ray", "--workers", "2"])
     wait_for(lambda: len(checkpoints(first)) > 2 or process.poll() is not None)
     (worker,) = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if holds(pid, first / ".lock")]
     os.kill(worker, signal.SIGKILL)
     assert int(checkpoints(first)[0].name) < 100, "it ended before it could be killed"
-    said, _ = process.communicate()
-    assert process.returncode == 0
+    assert process.wait() == 0
     assert states(out) == ["finished"] * 2
     assert_as_if_undisturbed(first, tmp_path)
-    assert "TRAINING tasks" in said
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
+def test_on_ray_a_machine_that_is_lost_costs_nothing(environment: None, tmp_path: Path) -> None:
+    cluster = pytest.importorskip("ray.cluster_utils").Cluster(True, head_node_args={"num_cpus": 0})
+    try:
+        lost, _ = [cluster.add_node(num_cpus=1) for _ in range(2)]
+        out = tmp_path / "out"
+        runs = [out / f"learning_rate={rate}" / "seed-100" for rate in (0.001, 0.01)]
+        process = subprocess.Popen([*SWEEP, "--out", str(out), "--address", cluster.address, "--num-updates", "400"])
+        wait_for(lambda: all(len(checkpoints(run)) > 2 for run in runs) or process.poll() is not None)
+        cluster.remove_node(lost, allow_graceful=False)
+        assert max(int(checkpoints(run)[0].name) for run in runs) < 400, "one ended before its machine could be lost"
+        assert process.wait() == 0
+    finally:
+        cluster.shutdown()
+    assert states(out) == ["finished"] * 2
+    for run in runs:
+        assert_as_if_undisturbed(run, tmp_path / run.parent.name)
 
 
 def holds(pid: int, file: Path) -> bool:

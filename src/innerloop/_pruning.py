@@ -18,10 +18,11 @@ Values = Sequence[Sequence[float]]
 class Pruning:
     """When settings are given up early.
 
-    `halving` is asynchronous successive halving (ASHA, Li et al. 2020, algorithm 2): a setting goes on beyond a rung while it
+    `halving` is asynchronous successive halving (ASHA, after Li et al. 2020): a setting goes on beyond a rung while it
     is in the best 1/`eta` of those that have reached it; rungs are `eta` times apart. `median` is the median stopping rule
-    (Golovin et al. 2017): a setting goes on unless its best value so far is below the median of the others' running means at
-    that rung; rungs are evenly spaced, and the first `min_others` settings are never stopped. `none`: all go on to the end.
+    (after Golovin et al. 2017): a setting goes on unless its best value so far is below the median of the others' running
+    means at that rung; rungs are evenly spaced, and the first `min_others` settings are never stopped. `none`: all go on to
+    the end.
     """
 
     rule: Literal["none", "halving", "median"] = "none"
