@@ -1,5 +1,6 @@
 """Sweeps: ranked on training tasks, restarted without repeating anything, pruned by what settings have earned."""
 
+import dataclasses
 import json
 import math
 import os
@@ -82,6 +83,7 @@ def test_what_was_earned_is_the_mean_of_the_last_tenth() -> None:
     rows = [{"update": 0, "test/trial_return": 9.0}, *({"update": i, "trial_return": float(i)} for i in range(1, 101))]
     assert earned(rows, 100) == np.mean(range(91, 101))
     assert earned(rows, 5) == 5.0
+    assert earned(rows[:1], 5) == -math.inf
     assert earned([*rows[:3], {"update": 3, "trial_return": None}], 3) == -math.inf
 
 
@@ -158,7 +160,6 @@ def environment(program_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_test_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Test tasks of the benchmark that nobody may draw."""
-    import dataclasses
 
     from innerloop._task import Sampled
     from innerloop.benchmarks import benchmark
@@ -209,6 +210,8 @@ def test_a_sweep_goes_on_ranks_prunes_and_reports_what_failed(environment: None,
     assert len(told) == 4
     assert run_sweep(sweep, tmp_path, Local(), tell=told.append) == found
     assert len(told) == 4, "nothing is repeated"
+    with pytest.raises(ValueError, match="have played 20; take as many"):
+        run_sweep(dataclasses.replace(sweep, num_tasks=10), tmp_path, Local())
     with pytest.raises(ValueError, match="was made with other settings"):
         run_sweep(Sweep("memoryless", "two-arm", sweep.over, seeds=(100,)), tmp_path, Local())
 

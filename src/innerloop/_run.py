@@ -203,7 +203,7 @@ def resume(
     folder = Path(folder)
     config = RunConfig.read(folder)
     compilation_cache()
-    with _disk_errors(folder), _locked(folder):
+    with _disk_errors(folder), locked(folder):
         train_run(folder, config, show=show, callbacks=callbacks)
         if not measure:
             return []
@@ -402,7 +402,7 @@ def _disk_errors(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Keep a second process out; the lock goes with the process, however it ends."""
     import fcntl
 
@@ -410,5 +410,5 @@ def _locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ValueError(f"{folder}: another process is training this run; wait for it, or stop it.") from error
+            raise ValueError(f"{folder}: another process is training this; wait for it, or stop it.") from error
         yield

@@ -24,7 +24,7 @@ from innerloop._evaluate import AdaptationCurve, stack_seeds
 from innerloop._executors import Executor
 from innerloop._piece import CURVE, Job, Outcome, is_measured
 from innerloop._pruning import Pruning
-from innerloop._run import RunConfig, configure
+from innerloop._run import RunConfig, configure, locked
 from innerloop._sealed import checkpoints
 from innerloop.benchmarks import benchmark as find_benchmark
 from innerloop.recipes import default_settings
@@ -171,8 +171,10 @@ class Run:
 
 
 def earned(rows: Sequence[Mapping[str, Any]], rung: int) -> float:
-    """The mean over the last tenth of the updates up to a rung."""
-    rows = [row for row in rows if row["update"] <= rung]
+    """The mean over the last tenth of the updates up to a rung; nothing, if its rows are lost."""
+    rows = [row for row in rows if 0 < row["update"] <= rung]
+    if not rows:
+        return -math.inf
     name = "trial_return" if "trial_return" in rows[-1] else "reward"
     since = min(0.9 * rung, rows[-1]["update"] - 1)
     return statistics.fmean(-math.inf if row[name] is None else row[name] for row in rows if row["update"] > since)
@@ -227,10 +229,11 @@ def run_sweep(
         ValueError: the folder holds runs of other settings. Interrupted: SIGTERM; all that was going on is saved.
     """
     folder = Path(folder).resolve()
-    settings = _prepared(sweep, folder)
+    folder.mkdir(parents=True, exist_ok=True)
     busy: dict[Future[Outcome], tuple[int, Run, int]] = {}
-    _write(sweep, settings, folder)
-    with _sigterm(), executor:
+    with locked(folder), _sigterm(), executor:
+        settings = _prepared(sweep, folder)
+        _write(sweep, settings, folder)
         while True:
             for number, run, until in _next_jobs(sweep, settings, busy):
                 if len(busy) >= executor.num_workers():
@@ -253,8 +256,13 @@ def _prepared(sweep: Sweep, folder: Path) -> list[Setting]:
     """All settings and their runs; those that diverged before are not tried again."""
     diverged = {}
     if (folder / "sweep.json").exists():
-        rows = json.loads((folder / "sweep.json").read_text())["settings"]
-        diverged = {run["folder"]: run["error"] for row in rows for run in row["runs"] if run["outcome"] == "diverged"}
+        before = json.loads((folder / "sweep.json").read_text())
+        if before["num_tasks"] > sweep.num_tasks:
+            raise ValueError(
+                f"Sweep(num_tasks={sweep.num_tasks}): runs in {folder} have played {before['num_tasks']}; take as many."
+            )
+        runs = [run for row in before["settings"] for run in row["runs"]]
+        diverged = {run["folder"]: run["error"] for run in runs if run["outcome"] == "diverged"}
     by_seed = {seed: sweep.configs(seed) for seed in sweep.seeds}
     settings = []
     for name, config in by_seed[sweep.seeds[0]].items():
@@ -320,7 +328,6 @@ def _write(
         "settings": sorted(rows, key=order),
     }
     result = json.loads(json.dumps(result))
-    folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "sweep.json", json.dumps(result, indent=1) + "\n")
     return result
 
