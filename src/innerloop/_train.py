@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from innerloop._agent import Agent
+from innerloop._buffer import without_replay
 from innerloop._collect import Collector, experience_metrics
 from innerloop._learner import Learner, all_finite
 from innerloop._types import Key
@@ -232,7 +233,9 @@ def run_updates(
             experience, stream = collector.collect(collect_key, learner.player(state), stream)
         with jax.named_scope("update"):
             state, metrics = learner.update(update_key, state, experience)
-        metrics |= experience_metrics(experience) | {"finite": all_finite((state, metrics)).astype(jnp.float32)}
+        # What is replayed is experience: it would be read as a whole in every update, only to be found in a loss anyway.
+        finite = all_finite((without_replay(state), metrics)).astype(jnp.float32)
+        metrics |= experience_metrics(experience) | {"finite": finite}
         return TrainState(state, stream, num_updates + 1), metrics
 
     def step(i: Array, carry: tuple[TrainState, dict[str, Array]]) -> tuple[TrainState, dict[str, Array]]:
