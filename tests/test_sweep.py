@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -246,10 +247,10 @@ def assert_as_if_undisturbed(folder: Path, tmp_path: Path) -> None:
 def test_a_sweep_that_is_stopped_goes_on(number: signal.Signals, environment: None, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "innerloop", *OVER, "learning-rate=0.001", *LONG, "--out", str(tmp_path / "out")]
     folder = tmp_path / "out" / "learning_rate=0.001" / "seed-100"
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: len(checkpoints(folder)) > 2 or process.poll() is not None)
-    process.send_signal(number)
-    _, err = process.communicate()
+    with started(command, stderr=subprocess.PIPE) as process:
+        wait_for(lambda: len(checkpoints(folder)) > 2 or process.poll() is not None)
+        process.send_signal(number)
+        _, err = process.communicate()
     assert process.returncode == (-number if number == signal.SIGKILL else 128 + number), err
     assert number == signal.SIGKILL or "the same command goes on" in err
     assert int(checkpoints(folder)[0].name) < 100, "it ended before it could be stopped"
@@ -258,6 +259,17 @@ def test_a_sweep_that_is_stopped_goes_on(number: signal.Signals, environment: No
     assert "TRAINING tasks" in done.stdout
     assert states(tmp_path / "out") == ["finished"]
     assert_as_if_undisturbed(folder, tmp_path)
+
+
+@contextmanager
+def started(command: list[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A process that does not outlive a test that fails."""
+    process = subprocess.Popen(command, text=True, **options)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def states(out: Path) -> list[str]:
@@ -269,13 +281,13 @@ def states(out: Path) -> list[str]:
 def test_a_run_that_is_killed_is_reported_or_started_again(retries: int, environment: None, tmp_path: Path) -> None:
     out, first = tmp_path / "out", tmp_path / "out" / "learning_rate=0.001" / "seed-100"
     command = [*SWEEP, "--out", str(out), "--retries", str(retries)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    wait_for(lambda: len(checkpoints(first)) > 2 or process.poll() is not None)
-    children = Path(f"/proc/{process.pid}/task").glob("*/children")
-    (child,) = [int(pid) for path in children for pid in path.read_text().split()]
-    os.kill(child, signal.SIGKILL)
-    assert int(checkpoints(first)[0].name) < 100, "it ended before it could be killed"
-    said, _ = process.communicate()
+    with started(command, stdout=subprocess.PIPE) as process:
+        wait_for(lambda: len(checkpoints(first)) > 2 or process.poll() is not None)
+        children = Path(f"/proc/{process.pid}/task").glob("*/children")
+        (child,) = [int(pid) for path in children for pid in path.read_text().split()]
+        os.kill(child, signal.SIGKILL)
+        assert int(checkpoints(first)[0].name) < 100, "it ended before it could be killed"
+        said, _ = process.communicate()
     if retries:
         assert (process.returncode, states(out)) == (0, ["finished"] * 2)
     else:
@@ -290,12 +302,12 @@ def test_on_ray_a_worker_that_is_killed_costs_nothing(environment: None, tmp_pat
     pytest.importorskip("ray")
     out = tmp_path / "out"
     first = out / "learning_rate=0.001" / "seed-100"
-    process = subprocess.Popen([*SWEEP, "--out", str(out), "--ray", "--workers", "2"])
-    wait_for(lambda: len(checkpoints(first)) > 2 or process.poll() is not None)
-    (worker,) = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if holds(pid, first / ".lock")]
-    os.kill(worker, signal.SIGKILL)
-    assert int(checkpoints(first)[0].name) < 100, "it ended before it could be killed"
-    assert process.wait() == 0
+    with started([*SWEEP, "--out", str(out), "--ray", "--workers", "2"]) as process:
+        wait_for(lambda: len(checkpoints(first)) > 2 or process.poll() is not None)
+        (worker,) = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if holds(pid, first / ".lock")]
+        os.kill(worker, signal.SIGKILL)
+        assert int(checkpoints(first)[0].name) < 100, "it ended before it could be killed"
+        assert process.wait() == 0
     assert states(out) == ["finished"] * 2
     assert_as_if_undisturbed(first, tmp_path)
 
@@ -308,11 +320,13 @@ def test_on_ray_a_machine_that_is_lost_costs_nothing(environment: None, tmp_path
         lost, _ = [cluster.add_node(num_cpus=1) for _ in range(2)]
         out = tmp_path / "out"
         runs = [out / f"learning_rate={rate}" / "seed-100" for rate in (0.001, 0.01)]
-        process = subprocess.Popen([*SWEEP, "--out", str(out), "--address", cluster.address, "--num-updates", "400"])
-        wait_for(lambda: all(len(checkpoints(run)) > 2 for run in runs) or process.poll() is not None)
-        cluster.remove_node(lost, allow_graceful=False)
-        assert max(int(checkpoints(run)[0].name) for run in runs) < 400, "one ended before its machine could be lost"
-        assert process.wait() == 0
+        with started([*SWEEP, "--out", str(out), "--address", cluster.address, "--num-updates", "400"]) as process:
+            wait_for(lambda: all(len(checkpoints(run)) > 2 for run in runs) or process.poll() is not None)
+            cluster.remove_node(lost, allow_graceful=False)
+            assert max(int(checkpoints(run)[0].name) for run in runs) < 400, (
+                "one ended before its machine could be lost"
+            )
+            assert process.wait() == 0
     finally:
         cluster.shutdown()
     assert states(out) == ["finished"] * 2

@@ -157,9 +157,10 @@ class OnRay:
     def __enter__(self) -> "OnRay":
         self._is_ours = not self._ray.is_initialized()
         if self._is_ours:
-            quiet: dict[str, Any] = {} if self.address else {"include_dashboard": False}
+            # Without "local" Ray would look for a cluster, one that is no longer there included.
+            where = {"address": self.address} if self.address else {"address": "local", "include_dashboard": False}
             try:
-                self._ray.init(address=self.address, log_to_driver=False, **quiet)
+                self._ray.init(**where, log_to_driver=False)
             except ConnectionError as error:
                 raise ValueError(f"OnRay(address={self.address!r}): {' '.join(str(error).split())}") from error
         # One task a process: it frees its memory, that of the accelerator included.
