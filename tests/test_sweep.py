@@ -269,7 +269,10 @@ def started(command: list[str], **options: Any) -> Iterator[subprocess.Popen[str
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 def states(out: Path) -> list[str]:
