@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from innerloop._buffer import Replay, TaskReplay, empty_replay, empty_task_replay
+from innerloop._buffer import Replay, TaskReplay, empty_replay, empty_task_replay, without_replay
 
 KEY = jax.random.key(0)
 
@@ -117,3 +117,13 @@ def test_a_constant_mask_does_not_crash_the_compiler() -> None:
 def test_slots_need_room() -> None:
     with pytest.raises(ValueError, match="num_slots=0"):
         empty_task_replay(jax.tree.map(lambda x: x[0], items(0)), 0, 3)
+
+
+def test_a_state_without_its_replay_keeps_all_else() -> None:
+    net = jnp.ones(3)
+    state = {
+        "net": net,
+        "replay": empty_replay(net, 4),
+        "tasks": {"replay": empty_task_replay(net, 2, 4), "count": net},
+    }
+    assert [x.shape for x in jax.tree.leaves(without_replay(state))] == [(3,), (3,)]

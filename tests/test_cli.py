@@ -68,6 +68,10 @@ def test_every_recipe_has_an_id_of_its_own_and_names_what_there_is() -> None:
         (["list", "method"], "choose one of methods, benchmarks, recipes"),
         (["reproduce", "dmo"], "unknown recipe 'dmo'; did you mean demo?"),
         (["demo", "--sed", "1"], "did you mean --seed"),
+        (["profile"], "profile METHOD BENCHMARK"),
+        (["profile", "rl2"], "rl2 is a method, so name a benchmark, too"),
+        (["profile", "two-armm"], "unknown recipe 'two-armm'; did you mean two-arm"),
+        (["profile", "rl2", "two-arm", "--num-repeats", "0"], "--num-repeats 0: must be at least 1."),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(

@@ -128,3 +128,12 @@ def empty_task_replay(item: Any, num_slots: int, capacity: int) -> TaskReplay:
             raise ValueError(f"empty_task_replay({name}={value}): must be at least 1.")
     items = jax.tree.map(lambda x: jnp.zeros((num_slots, capacity, *jnp.shape(x)), jnp.asarray(x).dtype), item)
     return TaskReplay(items, jnp.zeros((num_slots,), jnp.int32), jnp.zeros((num_slots,), jnp.int32))
+
+
+def without_replay(state: Any) -> Any:
+    """A learner's state with nothing where its replays are."""
+
+    def is_replay(x: Any) -> bool:
+        return isinstance(x, Replay | TaskReplay)
+
+    return jax.tree.map(lambda x: None if is_replay(x) else x, state, is_leaf=is_replay)

@@ -129,7 +129,7 @@ class MetricsWriter:
         if self._board is None:
             rows = [row for row in read_metrics(self._path) if 0 < progress.update >= row["update"]]
             self._seconds_before = rows[-1]["seconds"] if rows else 0.0
-            _replace(self._path, "".join(json.dumps(row) + "\n" for row in rows))
+            write_whole(self._path, "".join(json.dumps(row) + "\n" for row in rows))
             self._board = _TensorBoard(self._events, purge_after=progress.update)
             self._board.write(progress.update, {"speed/compile_seconds": progress.compile_seconds})
         if not progress.metrics:
@@ -166,7 +166,7 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _replace(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")

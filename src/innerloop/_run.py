@@ -16,7 +16,7 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,10 +24,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
+import numpy as np
 
 from innerloop._agent import Agent
 from innerloop._benchmark import Benchmark
-from innerloop._callbacks import EVALUATION, Evaluate, MetricsWriter, ProgressBar, StopOnSignal
+from innerloop._callbacks import EVALUATION, Evaluate, MetricsWriter, ProgressBar, StopOnSignal, write_whole
 from innerloop._checkpoint import Checkpoint, restore
 from innerloop._collect import Collector, JaxCollector, StreamCollector
 from innerloop._env import Env
@@ -46,6 +47,8 @@ FORMAT = 1
 BATCH = 1000
 """Most episodes played side by side in an evaluation."""
 CHECKPOINT_SECONDS = 30.0
+TRAIN_EVALUATION = np.uint32(2**32 - 3)
+"""What stands in for `EVALUATION` where training tasks are played."""
 Which = Literal["test", "train", "ood"]
 
 
@@ -66,9 +69,11 @@ class RunConfig:
 
     def write(self, folder: Path) -> None:
         """To `config.json`, with versions, commit and machine."""
-        about = {"format": FORMAT, **dataclasses.asdict(self)}
-        about |= provenance()
-        (folder / "config.json").write_text(json.dumps(about, indent=1) + "\n")
+        write_whole(folder / "config.json", json.dumps({**self.to_json(), **provenance()}, indent=1) + "\n")
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return {"format": FORMAT, **dataclasses.asdict(self)}
 
     @staticmethod
     def read(folder: str | Path) -> "RunConfig":
@@ -81,6 +86,11 @@ class RunConfig:
         saved = json.loads(path.read_text())
         if saved.get("format") != FORMAT:
             raise ValueError(f"{path}: format {saved.get('format')}; this version of innerloop reads format {FORMAT}.")
+        return RunConfig.from_json(saved)
+
+    @staticmethod
+    def from_json(saved: Mapping[str, Any]) -> "RunConfig":
+        """From what `to_json` gave."""
         fields = {field.name: saved[field.name] for field in dataclasses.fields(RunConfig)}
         fields["settings"] = with_values(default_settings(saved["method"], saved["benchmark"]), saved["settings"])
         return RunConfig(**fields)
@@ -193,7 +203,7 @@ def resume(
     folder = Path(folder)
     config = RunConfig.read(folder)
     compilation_cache()
-    with _disk_errors(folder), _locked(folder):
+    with _disk_errors(folder), locked(folder):
         train_run(folder, config, show=show, callbacks=callbacks)
         if not measure:
             return []
@@ -213,7 +223,7 @@ def train_run(folder: Path, config: RunConfig, *, show: bool = True, callbacks: 
     if finished(folder):
         return
     key, goes_on = jax.random.key(config.seed), bool(checkpoints(folder))
-    learner, collector = _training(config, begun(config.settings) if goes_on else config.settings)
+    learner, collector = training_of(config, begun(config.settings) if goes_on else config.settings)
     start = _restored(folder, config, learner, collector) if goes_on else None
     train(
         key,
@@ -227,7 +237,7 @@ def train_run(folder: Path, config: RunConfig, *, show: bool = True, callbacks: 
     )
 
 
-def _training(config: RunConfig, settings: Any) -> tuple[Learner, Collector]:
+def training_of(config: RunConfig, settings: Any) -> tuple[Learner, Collector]:
     """Who learns, and from what."""
     benchmark, training = find_benchmark(config.benchmark), settings.training
     env, learner = settings.env(benchmark), settings.learner(benchmark)
@@ -247,7 +257,7 @@ def _restored(folder: Path, config: RunConfig, learner: Learner, collector: Coll
 def learner_of(folder: str | Path) -> tuple[Learner, Any]:
     """A run's learner and its newest state, which holds what its agent alone does not: decoders, critics, replay."""
     config = RunConfig.read(folder)
-    learner, collector = _training(config, begun(config.settings))
+    learner, collector = training_of(config, begun(config.settings))
     return learner, _restored(Path(folder), config, learner, collector).state
 
 
@@ -360,7 +370,8 @@ def _play(
     num_batches = math.ceil(num_tasks / max(1, BATCH // agent.episodes_per_adapt))
     per_batch = math.ceil(num_tasks / num_batches)
     collector = make_collector(env, distribution, benchmark, agent, per_batch, min_rounds)
-    key = jax.random.fold_in(jax.random.key(0), EVALUATION)
+    # Where training and test tasks are one distribution, a key of their own keeps them apart.
+    key = jax.random.fold_in(jax.random.key(0), TRAIN_EVALUATION if tasks == "train" else EVALUATION)
     about: dict[str, Any] = {"metrics": benchmark.metrics, "num_batches": num_batches, "label": label, "tasks": tasks}
     return evaluate(key, agent, collector, **about, **options)
 
@@ -391,7 +402,7 @@ def _disk_errors(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Keep a second process out; the lock goes with the process, however it ends."""
     import fcntl
 
@@ -399,5 +410,5 @@ def _locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ValueError(f"{folder}: another process is training this run; wait for it, or stop it.") from error
+            raise ValueError(f"{folder}: another process is training this; wait for it, or stop it.") from error
         yield

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from innerloop._agent import Agent
+from innerloop._buffer import without_replay
 from innerloop._collect import Collector, experience_metrics
 from innerloop._learner import Learner, all_finite
 from innerloop._types import Key
@@ -197,15 +198,27 @@ class Segment:
 
         function = run if num_seeds is None else jax.vmap(run, in_axes=(None, 0, 0, None))
         arguments = (self.constants, self.keys, start, jnp.zeros((), jnp.int32))
-        self.compiled = jax.jit(function, donate_argnums=2).lower(*arguments).compile()
+        clock = time.perf_counter()
+        lowered = jax.jit(function, donate_argnums=2).lower(*arguments)
+        self.trace_seconds = time.perf_counter() - clock
+        self.compiled = lowered.compile()
+        self.compile_seconds = time.perf_counter() - clock - self.trace_seconds
         self.num_seeds = num_seeds
 
     def __call__(self, train_state: TrainState, count: int) -> tuple[TrainState, dict[str, list[np.ndarray]]]:
         """Do `count` updates; metrics come back as a list over updates, each `[seed?, ...]`."""
-        train_state, rows = self.compiled(self.constants, self.keys, train_state, jnp.asarray(count, jnp.int32))
+        train_state, rows = self.launch(train_state, count)
+        return train_state, self.fetch(rows, count)
+
+    def launch(self, train_state: TrainState, count: int) -> tuple[TrainState, dict[str, Array]]:
+        """The program alone: its metrics are still on the device."""
+        return self.compiled(self.constants, self.keys, train_state, jnp.asarray(count, jnp.int32))
+
+    def fetch(self, rows: dict[str, Array], count: int) -> dict[str, list[np.ndarray]]:
+        """Metrics of the first `count` updates."""
         axis = 0 if self.num_seeds is None else 1
-        rows = {name: np.moveaxis(np.asarray(x), axis, 0) for name, x in jax.device_get(rows).items()}
-        return train_state, {name: [np.asarray(row) for row in x[:count]] for name, x in rows.items()}
+        fetched = {name: np.moveaxis(np.asarray(x), axis, 0) for name, x in jax.device_get(rows).items()}
+        return {name: [np.asarray(row) for row in x[:count]] for name, x in fetched.items()}
 
 
 def run_updates(
@@ -216,9 +229,13 @@ def run_updates(
     def update(train_state: TrainState) -> tuple[TrainState, dict[str, Array]]:
         state, stream, num_updates = train_state
         collect_key, update_key = jax.random.split(jax.random.fold_in(key, num_updates))
-        experience, stream = collector.collect(collect_key, learner.player(state), stream)
-        state, metrics = learner.update(update_key, state, experience)
-        metrics |= experience_metrics(experience) | {"finite": all_finite((state, metrics)).astype(jnp.float32)}
+        with jax.named_scope("collect"):
+            experience, stream = collector.collect(collect_key, learner.player(state), stream)
+        with jax.named_scope("update"):
+            state, metrics = learner.update(update_key, state, experience)
+        # What is replayed is experience: it would be read as a whole in every update, only to be found in a loss anyway.
+        finite = all_finite((without_replay(state), metrics)).astype(jnp.float32)
+        metrics |= experience_metrics(experience) | {"finite": finite}
         return TrainState(state, stream, num_updates + 1), metrics
 
     def step(i: Array, carry: tuple[TrainState, dict[str, Array]]) -> tuple[TrainState, dict[str, Array]]:

@@ -12,6 +12,8 @@ COMMANDS = {
     "evaluate": ("_runs", "measure a run on held-out tasks"),
     "contrast": ("_runs", "how much adaptation itself brings: a run beside fine-tuning and training from scratch"),
     "report": ("_runs", "compare runs: a table, curve.png and curve.html"),
+    "profile": ("_profile", "where the time of training goes"),
+    "sweep": ("_sweep", "settings x seeds, each a run directory; ranked by what they earn on training tasks"),
     "list": ("_list", "methods, benchmarks and recipes"),
     "reproduce": ("_reproduce", "train and measure a recipe again, and compare with its stored result"),
 }

@@ -34,35 +34,55 @@ class RunOptions:
 
 def train_command(arguments: list[str]) -> int:
     """Train, evaluate, and say where everything is."""
-    names = [argument for argument in arguments[:2] if not argument.startswith("-")]
-    wants_help = any(argument in HELP_FLAGS for argument in arguments)
-    if len(names) < 2 and not wants_help:
-        raise UsageError("usage: innerloop train METHOD BENCHMARK [options]; `innerloop list` names both.")
+    names = leading_names(arguments, "train METHOD BENCHMARK [options]")
     if not names:
         return _overview()
     from innerloop._run import configure, run_experiment
-    from innerloop.benchmarks import REGISTRY, listed
+
+    settings = known_settings(names)
+    options = parse_with(settings, RunOptions, arguments[len(names) :], "train", names)
+    run = {field.name: getattr(options.run, field.name) for field in dataclasses.fields(RunOptions)}
+    folder, show = run.pop("folder") or free_folder(Path("runs"), "-".join(names)), not run.pop("quiet")
+    config = configure(*names, settings=options.method, **run)
+    curves = run_experiment(config, folder, show=show)
+    show_curves(curves, folder)
+    return 0
+
+
+def leading_names(arguments: list[str], usage: str, at_least: int = 2) -> list[str]:
+    """The names at the start of a command: at most METHOD and BENCHMARK. There may be fewer if help is asked for."""
+    names = [argument for argument in arguments[:2] if not argument.startswith("-")]
+    if len(names) < at_least and not any(argument in HELP_FLAGS for argument in arguments):
+        raise UsageError(f"usage: innerloop {usage}; `innerloop list` names both.")
+    return names
+
+
+def known_settings(names: list[str]) -> Any:
+    """The settings of METHOD on BENCHMARK, or of METHOD alone; a name that does not exist gets the nearest ones."""
+    from innerloop.benchmarks import REGISTRY
     from innerloop.recipes import METHODS, default_settings
 
     for kind, name, known in zip(("method", "benchmark"), names, (METHODS, REGISTRY), strict=False):
         if name not in known and not (kind == "benchmark" and ":" in name):
             raise unknown(kind, name, list(known))
-    settings = default_settings(names[0], names[1] if len(names) > 1 else "")
-    described = [f"Train {names[0]}: {first_line(settings)}"]
+    return default_settings(names[0], names[1] if len(names) > 1 else "")
+
+
+def parse_with(
+    settings: Any, run_options: type[Any], arguments: list[str], command: str, names: list[str], about: str = ""
+) -> Any:
+    """Options of a command that takes the hyper-parameters of a method, as `.method`, beside its own, as `.run`.
+
+    `about` is help that comes before that of the method.
+    """
+    from innerloop.benchmarks import listed
+
+    described = [about] if about else []
+    described.append(f"{'Method' if about else command.capitalize()} {names[0]}: {first_line(settings)}")
     if len(names) > 1:
         described.append(f"On {names[1]}: {listed(names[1]).summary}. Defaults are those of its recipe, if it has one.")
-    options: Any = parse(
-        _options(settings), arguments[len(names) :], " ".join(["train", *names]), "\n\n".join(described)
-    )
-    run = {field.name: getattr(options.run, field.name) for field in dataclasses.fields(RunOptions)}
-    folder, show = (
-        run.pop("folder") or free_folder(Path("runs"), "-".join(names).replace(":", "-")),
-        not run.pop("quiet"),
-    )
-    config = configure(*names, settings=options.method, **run)
-    curves = run_experiment(config, folder, show=show)
-    show_curves(curves, folder)
-    return 0
+    made = _options(settings, run_options)
+    return parse(made, arguments, " ".join([command, *names]), "\n\n".join(described))
 
 
 def show_curves(curves: list[Any], folder: Path) -> None:
@@ -85,21 +105,21 @@ def first_line(thing: Any) -> str:
 
 def free_folder(parent: Path, name: str) -> Path:
     """`parent/name`, or with the first number that is free."""
-    number = 1
+    number, name = 1, name.replace(":", "-")
     while (folder := parent / (name if number == 1 else f"{name}-{number}")).exists():
         number += 1
     return folder
 
 
-def _options(settings: Any) -> type[Any]:
-    """A dataclass of a method's hyper-parameters and of those of every run."""
-    taken = set(flags(type(settings))) & set(flags(RunOptions))
+def _options(settings: Any, run_options: type[Any]) -> type[Any]:
+    """A dataclass of a method's hyper-parameters and of a command's own."""
+    taken = set(flags(type(settings))) & set(flags(run_options))
     if taken:
         raise UsageError(
-            f"settings of {type(settings).__name__} and of runs share the name {', '.join(sorted(taken))}."
+            f"settings of {type(settings).__name__} and {run_options.__name__} share the name {', '.join(sorted(taken))}."
         )
-    fields = [("method", type(settings), field(default=settings)), ("run", RunOptions, field(default=RunOptions()))]
-    return dataclasses.make_dataclass("Train", fields, frozen=True)
+    fields = [("method", type(settings), field(default=settings)), ("run", run_options, field(default=run_options()))]
+    return dataclasses.make_dataclass("Options", fields, frozen=True)
 
 
 OVERVIEW = """usage: innerloop train METHOD BENCHMARK [--any-hyper-parameter VALUE ...] [run options]
