@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from innerloop._collect import JaxCollector
 from innerloop._train import NonFiniteError, Progress, Segment, TrainState, init, train
 from innerloop._types import Transition
 from innerloop.agents import Recurrent
+from innerloop.algorithms._critic import TaskCritic
 from innerloop.algorithms.ppo import PPO
 from innerloop.nn import CoreOptions
 from marks import rarely
@@ -167,3 +169,9 @@ def test_collector_refuses_an_agent_that_adapts_at_another_pace() -> None:
     collector = JaxCollector(bandit_trials().env, bandit_trials().tasks, 4, 3, episodes_per_round=2)
     with pytest.raises(ValueError, match="episodes_per_round=2"):
         train(KEY, small()[0], collector, 1)
+
+
+def test_a_critic_that_knows_the_task_needs_whole_trials() -> None:
+    learner = PPO(recurrent(), ADAM, make_critic=partial(TaskCritic, 8, 3), num_minibatches=1)
+    with pytest.raises(ValueError, match="stream_steps"):
+        train(KEY, learner, bandit_stream(), 1)

@@ -120,7 +120,12 @@ class PPO(Learner):
     ) -> tuple[OnPolicyState, Metrics]:
         """An update that earns `reward`; what the agent is fed is the experience as it is."""
         target_key, cut_key, epochs_key = jax.random.split(key, 3)
-        agent, critic, _ = state.params
+        agent, critic, predictor = state.params
+        if isinstance(experience, Chunk) and not (critic is None and predictor is None):
+            raise ValueError(
+                "stream_steps: a task critic or predictor needs whole trials, and chunks of streams do not tell the task; leave "
+                "stream_steps out, or drop task_critic and task_prediction."
+            )
         sequences = as_sequences(experience)
         returns = Returns(self.gamma, self.gae_lambda, self.value_lambda, self.across_episodes)
         one = partial(returns.estimate, target_key, agent, critic, state.moments)
