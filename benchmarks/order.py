@@ -62,6 +62,10 @@ ORDERS = {
         {"treasure-hyperx": "read_treasure", "treasure-varibad": "read_treasure", "treasure-rl2": "read_treasure"},
         first_only=True,
     ),
+    "cheetah-vel": Order(
+        "Rakelly et al. 2019: who adapts to the speed is ahead of who does not",
+        {"cheetah-vel-rl2": "adapt_2", "cheetah-vel-memoryless": "adapt_2"},
+    ),
 }
 
 

@@ -35,7 +35,7 @@ from innerloop.algorithms.reptile import Reptile
 from innerloop.algorithms.rl2 import RL2
 from innerloop.algorithms.sac import SoftActorCritic
 from innerloop.algorithms.varibad import VariBAD
-from innerloop.recipes import _beliefs, _control, _external, _few_shot, _navigation, _packages, _recurrent
+from innerloop.recipes import _beliefs, _control, _external, _few_shot, _navigation, _packages, _recurrent, _robots
 from innerloop.recipes._recipe import Recipe
 
 

@@ -1,0 +1,48 @@
+"""Recipes on MuJoCo robots."""
+
+from typing import Any
+
+from innerloop.algorithms._on_policy import OnPolicy
+from innerloop.algorithms.memoryless import Memoryless
+from innerloop.algorithms.rl2 import RL2
+from innerloop.recipes._recipe import Recipe
+
+ROW: dict[str, Any] = {
+    "benchmark": "cheetah-vel",
+    "metric": "adapt_2",
+    "source": "Rakelly et al. 2019 and Zintgraf et al. 2020 print curves; for benchmarks/order.py",
+    "num_seeds": 3,
+    "num_test_tasks": 300,
+}
+
+
+def _training(**options: Any) -> OnPolicy:
+    """The outer loop on half-cheetahs; the same for all methods, so that they can be compared."""
+    return OnPolicy(
+        num_updates=150,
+        num_tasks=64,
+        learning_rate=1e-3,
+        gamma=0.97,
+        gae_lambda=0.9,
+        value_lambda=0.9,
+        entropy_coef=0.0,
+        num_epochs=4,
+        **options,
+    )
+
+
+ROWS: tuple[Recipe, ...] = (
+    Recipe(
+        id="cheetah-vel-rl2",
+        method="rl2",
+        settings=RL2(head_widths=(64,), training=_training(bptt_length=100)),
+        **ROW,
+    ),
+    Recipe(
+        id="cheetah-vel-memoryless",
+        method="memoryless",
+        settings=Memoryless(training=_training()),
+        notes={"contrast": "One policy for all speeds, without a memory; otherwise the same."},
+        **ROW,
+    ),
+)
