@@ -123,7 +123,7 @@ class PPO(Learner):
         agent, critic, predictor = state.params
         if isinstance(experience, Chunk) and not (critic is None and predictor is None):
             raise ValueError(
-                "stream_steps: a task critic or predictor needs whole trials, and chunks of streams do not tell the task; leave "
+                "stream_steps: a task critic or predictor needs whole trials, since streams do not tell the task; leave "
                 "stream_steps out, or drop task_critic and task_prediction."
             )
         sequences = as_sequences(experience)

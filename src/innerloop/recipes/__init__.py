@@ -83,7 +83,7 @@ METHODS: Mapping[str, type[Any]] = {
 
 RECIPES: Mapping[str, Recipe] = {
     row.id: row
-    for family in (_few_shot, _navigation, _beliefs, _recurrent, _control, _external, _packages)
+    for family in (_few_shot, _navigation, _beliefs, _recurrent, _control, _external, _packages, _robots)
     for row in family.ROWS
 }
 """Recipes by id. Where two have the same method and benchmark, the first has the method's defaults for it."""
