@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from innerloop._executors import Local
-from innerloop._piece import Job, Outcome, play
-from innerloop._pruning import Pruning
 from innerloop._run import RunConfig, configure, run_experiment
 from innerloop._sealed import checkpoints
-from innerloop._sweep import Sweep, earned, run_sweep, with_setting
 from innerloop.algorithms import RL2, Memoryless, OnPolicy
 from innerloop.cli import main
 from innerloop.nn import CoreOptions
+from innerloop.sweeps._executors import Local
+from innerloop.sweeps._piece import Job, Outcome, play
+from innerloop.sweeps._pruning import Pruning
+from innerloop.sweeps._sweep import Sweep, earned, run_sweep, with_setting
 
 TINY = Memoryless((4,), OnPolicy(num_updates=12, num_tasks=8, loss="a2c"))
 

@@ -18,18 +18,15 @@ if TYPE_CHECKING:
     from innerloop._contrast import contrast_run
     from innerloop._env import Box, Discrete, Env, EnvSpec, advance, restart
     from innerloop._evaluate import AdaptationCurve, bootstrap_interval, evaluate, iqm
-    from innerloop._executors import Local, OnRay
     from innerloop._export import export
     from innerloop._few_shot import few_shot_curve
     from innerloop._learner import Learner, apply_gradients
     from innerloop._machine import compilation_cache
     from innerloop._profile import Profile, profile
-    from innerloop._pruning import Pruning
     from innerloop._rollout import episode, run_round, trial
     from innerloop._run import RunConfig, configure, evaluate_run, resume, run_experiment
     from innerloop._sealed import CheckpointError
     from innerloop._session import Deployed, Session, load
-    from innerloop._sweep import Sweep, run_sweep
     from innerloop._task import Finite, Mixture, Sampled, TaskDistribution, sample_tasks
     from innerloop._task_api import TaskEnv
     from innerloop._train import Callback, NonFiniteError, Progress, TrainState, train
@@ -39,6 +36,7 @@ if TYPE_CHECKING:
     from innerloop.algorithms.ppo import PPO
     from innerloop.benchmarks import benchmark
     from innerloop.recipes import recipe
+    from innerloop.sweeps import Local, OnRay, Pruning, Sweep, run_sweep
 
 __all__ = [
     "PPO",
@@ -138,18 +136,15 @@ __getattr__, __dir__ = lazy(
         "_contrast": ("contrast_run",),
         "_env": ("Box", "Discrete", "Env", "EnvSpec", "advance", "restart"),
         "_evaluate": ("AdaptationCurve", "bootstrap_interval", "evaluate", "iqm"),
-        "_executors": ("Local", "OnRay"),
         "_export": ("export",),
         "_few_shot": ("few_shot_curve",),
         "_learner": ("Learner", "apply_gradients"),
         "_machine": ("compilation_cache",),
         "_profile": ("Profile", "profile"),
-        "_pruning": ("Pruning",),
         "_rollout": ("episode", "run_round", "trial"),
         "_run": ("RunConfig", "configure", "evaluate_run", "resume", "run_experiment"),
         "_sealed": ("CheckpointError",),
         "_session": ("Deployed", "Session", "load"),
-        "_sweep": ("Sweep", "run_sweep"),
         "_task": ("Finite", "Mixture", "Sampled", "TaskDistribution", "sample_tasks"),
         "_task_api": ("TaskEnv",),
         "_train": ("Callback", "NonFiniteError", "Progress", "TrainState", "initial_state=init", "train"),
@@ -158,6 +153,7 @@ __getattr__, __dir__ = lazy(
         "algorithms.ppo": ("PPO",),
         "benchmarks": ("benchmark",),
         "recipes": ("recipe",),
+        "sweeps": ("Local", "OnRay", "Pruning", "Sweep", "run_sweep"),
     },
     modules=("agents", "algorithms", "bridges", "envs", "losses", "nn", "recipes", "references", "report"),
 )

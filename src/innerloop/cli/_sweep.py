@@ -87,9 +87,7 @@ def sweep_command(arguments: list[str]) -> int:
         raise UsageError(f"--num-seeds {run.num_seeds} --first-seed {run.first_seed}: at least 1, and not negative.")
 
     _leave_accelerators_alone()
-    from innerloop._executors import Local, OnRay
-    from innerloop._pruning import Pruning
-    from innerloop._sweep import Sweep, run_sweep
+    from innerloop.sweeps import Local, OnRay, Pruning, Sweep, run_sweep
 
     sweep = Sweep(
         names[0],
@@ -132,7 +130,7 @@ def _leave_accelerators_alone() -> None:
 
 def _values(settings: Any, text: str, names: list[str]) -> tuple[str, tuple[Any, ...]]:
     """NAME=V1,V2,... as the setting's name and its values, each read like the option of that name."""
-    from innerloop._sweep import setting_of
+    from innerloop.sweeps._sweep import setting_of
 
     flag, _, values = text.partition("=")
     name = flag.strip().lstrip("-").replace("-", "_")

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from innerloop._piece import Job, Outcome, play
+from innerloop.sweeps._piece import Job, Outcome, play
 
 
 @runtime_checkable
@@ -70,7 +70,7 @@ class Local:
         # In a session of its own Ctrl-C does not reach it: it stops when this process closes its stdin, or ends.
         with log.open("a") as errors:
             process = subprocess.Popen(
-                [sys.executable, "-m", "innerloop._piece"],
+                [sys.executable, "-m", "innerloop.sweeps._piece"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

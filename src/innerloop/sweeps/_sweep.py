@@ -21,13 +21,13 @@ from typing import Any, Literal
 
 from innerloop._callbacks import Interrupted, read_metrics, write_whole
 from innerloop._evaluate import AdaptationCurve, stack_seeds
-from innerloop._executors import Executor
-from innerloop._piece import CURVE, Job, Outcome, is_measured
-from innerloop._pruning import Pruning
 from innerloop._run import RunConfig, configure, locked
 from innerloop._sealed import checkpoints
 from innerloop.benchmarks import benchmark as find_benchmark
 from innerloop.recipes import default_settings
+from innerloop.sweeps._executors import Executor
+from innerloop.sweeps._piece import CURVE, Job, Outcome, is_measured
+from innerloop.sweeps._pruning import Pruning
 
 FORMAT = 1
 State = Literal["finished", "going on", "waiting", "pruned", "failed"]

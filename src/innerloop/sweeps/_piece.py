@@ -1,7 +1,7 @@
 """A piece of a run: from where it stands to some update, and at the end of its budget a measurement on training tasks.
 
-A sweep plays its runs in such pieces, each in a process of its own: `python -m innerloop._piece`, with a job as a line of
-JSON on stdin and an `Outcome` as the last line on stdout. A piece stops, after a checkpoint, when its stdin is closed, so
+A sweep plays its runs in such pieces, each in a process of its own: `python -m innerloop.sweeps._piece`, with a job as a line
+of JSON on stdin and an `Outcome` as the last line on stdout. A piece stops, after a checkpoint, when its stdin is closed, so
 none outlives the process that started it.
 """
 
