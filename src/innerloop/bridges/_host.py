@@ -14,6 +14,7 @@ from jaxtyping import Array, Int
 
 from innerloop._env import Env, EnvSpec, advance, restart
 from innerloop._types import Key, Task, TimeStep
+from innerloop.bridges._calls import call_host
 from innerloop.bridges._pools import HostError, Pool, Results
 
 
@@ -40,24 +41,15 @@ class HostEnv(Env):
         shapes = (int32, int32, jax.ShapeDtypeStruct(self.spec.obs.shape, self.spec.obs.dtype))
         seed = jax.random.bits(key, dtype=jnp.uint32)
         treedef = jax.tree.structure(task)
-        slot, episode, obs = jax.pure_callback(
-            lambda seed, *leaves: self.host.reset(treedef, seed, leaves),
-            shapes,
-            seed,
-            *jax.tree.leaves(task),
-            vmap_method="broadcast_all",
+        slot, episode, obs = call_host(
+            lambda seed, *leaves: self.host.reset(treedef, seed, leaves), shapes, seed, *jax.tree.leaves(task)
         )
         return HostState(slot, episode, jnp.zeros((), jnp.int32)), restart(self.spec, obs)
 
     def step(self, key: Key, task: Task, state: HostState, action: Array) -> tuple[HostState, TimeStep]:
-        flag = jax.ShapeDtypeStruct((), bool)
-        obs, reward = (
-            jax.ShapeDtypeStruct(self.spec.obs.shape, self.spec.obs.dtype),
-            jax.ShapeDtypeStruct((), jnp.float32),
-        )
-        obs, reward, terminated, truncated = jax.pure_callback(
-            self.host.step, (obs, reward, flag, flag), *state, action, vmap_method="broadcast_all"
-        )
+        seen, flag = jax.ShapeDtypeStruct(self.spec.obs.shape, self.spec.obs.dtype), jax.ShapeDtypeStruct((), bool)
+        shapes = (seen, jax.ShapeDtypeStruct((), jnp.float32), flag, flag)
+        obs, reward, terminated, truncated = call_host(self.host.step, shapes, *state, action)
         state = state._replace(steps=state.steps + 1)
         truncated = truncated | (state.steps >= self.spec.max_steps)
         return state, advance(obs, action, reward, terminated=terminated, truncated=truncated & ~terminated)

@@ -26,6 +26,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 from innerloop._env import Box, Env, EnvSpec, advance, restart
 from innerloop._extras import package
 from innerloop._types import Key, Task, TimeStep
+from innerloop.bridges._calls import call_host
 
 INFINITY = float("inf")
 
@@ -219,9 +220,7 @@ class Locomotion(Env):
             jax.ShapeDtypeStruct((num_moving + 2,), jnp.float32),
             jax.ShapeDtypeStruct((), bool),
         )
-        physics, moving, is_sound = jax.pure_callback(
-            getattr(host, what), shapes, *arguments, vmap_method="broadcast_all"
-        )
+        physics, moving, is_sound = call_host(getattr(host, what), shapes, *arguments)
         position, velocity, speed = jnp.split(moving, [self.robot.num_positions, num_moving])
         return physics, Motion(position, velocity, speed), is_sound
 
