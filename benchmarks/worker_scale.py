@@ -3,8 +3,8 @@
     python benchmarks/worker_scale.py          # all rows, each in a process of its own; writes results/worker-scale.json
     python benchmarks/worker_scale.py Ant-v5-2  # one row, printed as JSON
 
-Needs the extra `mujoco`, and a quiet machine of two cores. Trials of 64 copies are collected with random actions; a row's last
-part is the number of worker processes, 0 for the program's own. `value` is the least speed of two workers over that of one.
+Needs the extra `mujoco`, and a quiet machine of two cores. Trials of 64 copies are collected with random actions; a row's
+last part is the number of workers, 0 for the program's own process. `value` is the least speed of two over that of one.
 """
 
 import json
