@@ -18,7 +18,8 @@ class Encoder:
         if isinstance(space, spaces.Discrete):
             return np.asarray(obs - space.start, np.int32)
         if isinstance(space, spaces.Box):
-            return np.asarray(obs, np.float32) / np.float32(255.0 if space.dtype == np.uint8 else 1.0)
+            seen = np.asarray(obs, np.float32)
+            return seen / np.float32(255.0) if space.dtype == np.uint8 else seen
         return np.asarray(spaces.flatten(space, obs), np.float32)
 
 
@@ -37,7 +38,7 @@ class Decoder:
             parts = np.unravel_index(int(choice), sizes.ravel())
             return (np.reshape(parts, sizes.shape) + start).astype(space.dtype)
         if has_one_bound(space):
-            return np.clip(choice, space.low, space.high).astype(space.dtype)
+            return np.minimum(np.maximum(choice, space.low), space.high).astype(space.dtype, copy=False)
         low, high = space.low.astype(np.float64), space.high.astype(np.float64)
         return (low + (np.clip(choice, -1.0, 1.0) + 1.0) / 2.0 * (high - low)).astype(space.dtype)
 

@@ -263,6 +263,7 @@ class Simulator:
         self.pool = Rollout(nthread=self.num_threads if self.num_threads > 1 else 0)
         self._lock, self._set_constants = threading.Lock(), mujoco.mj_setConst
         self._bodies: dict[bytes, Any] = {}
+        self._rooms: tuple[np.ndarray, ...] = ()
         self._size = mujoco.mj_stateSize(self.model, mujoco.mjtState.mjSTATE_FULLPHYSICS)
         self.seconds_per_step = self.model.opt.timestep * robot.num_substeps
 
@@ -285,10 +286,9 @@ class Simulator:
         batch = np.shape(physics)[:-1]
         before = _rows(physics, np.uint32).view(np.float64)
         num_rows, num_substeps = len(before), self.robot.num_substeps
-        controls = np.repeat(_rows(action, np.float64)[:, None], num_substeps, axis=1)
-        after = np.empty((num_rows, num_substeps, self._size))
-        sensed = np.empty((num_rows, num_substeps, self.model.nsensordata))
         with self._lock:
+            controls, after, sensed = self._room(num_rows)
+            controls[...] = np.reshape(action, (num_rows, 1, -1))
             models = self._models(body) if body else [self.model] * num_rows
             self.pool.rollout(
                 models,
@@ -300,11 +300,19 @@ class Simulator:
                 sensordata=sensed,
                 skip_checks=True,
             )
-        state = np.ascontiguousarray(after[:, -1])
+            state = after[:, -1].copy()
         moved = (self._joints(state)[:, :2] - self._joints(before)[:, :2]) / self.seconds_per_step
         # A simulation that goes astray is put back to the start by MuJoCo, its clock too.
         went_on = np.abs(state[:, 0] - before[:, 0] - self.seconds_per_step) < self.model.opt.timestep / 2
         return self._told(batch, state, moved, went_on)
+
+    def _room(self, num_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where controls, states and sensors of all substeps go; new memory at each step would cost more than it seems."""
+        if not self._rooms or len(self._rooms[0]) != num_rows:
+            sizes = self.robot.num_actions, self._size, self.model.nsensordata
+            self._rooms = tuple(np.zeros((num_rows, self.robot.num_substeps, size)) for size in sizes)
+        controls, after, sensed = self._rooms
+        return controls, after, sensed
 
     def _joints(self, state: np.ndarray) -> np.ndarray:
         """The part of states that holds positions and velocities: it comes after the time."""
@@ -313,9 +321,12 @@ class Simulator:
     def _told(
         self, batch: tuple[int, ...], state: np.ndarray, speed: np.ndarray, went_on: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        moving = np.concatenate([self._joints(state), speed], axis=1)
+        joints = self._joints(state)
+        moving = np.empty((len(state), joints.shape[1] + 2), np.float32)
+        moving[:, :-2], moving[:, -2:] = joints, speed
         is_sound = went_on & np.isfinite(moving).all(axis=1)
-        moving = np.where(is_sound[:, None], moving, 0.0).astype(np.float32)
+        if not is_sound.all():
+            moving[~is_sound] = 0.0
         return state.view(np.uint32).reshape(*batch, -1), moving.reshape(*batch, -1), is_sound.reshape(batch)
 
     def _models(self, body: tuple[Any, ...]) -> list[Any]:
