@@ -25,7 +25,7 @@ import innerloop as il
 from innerloop._machine import provenance
 from innerloop.report._results import write_result
 
-NUM_UPDATES, NUM_TASKS, NUM_EPISODES, MAX_STEPS = 60, 16, 2, 100
+NUM_UPDATES, NUM_TASKS, NUM_EPISODES, MAX_STEPS = 200, 16, 2, 100
 PAUSE = 1.0, 4.0
 """Seconds between two kills, drawn uniformly."""
 
