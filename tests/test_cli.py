@@ -38,6 +38,7 @@ def test_every_recipe_has_an_id_of_its_own_and_names_what_there_is() -> None:
         recipes._control,
         recipes._external,
         recipes._packages,
+        recipes._robots,
     )
     assert sum(len(table.ROWS) for table in tables) == len(RECIPES)
     assert all(row.method in METHODS and row.benchmark in REGISTRY for row in RECIPES.values())

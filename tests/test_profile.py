@@ -41,6 +41,7 @@ def test_parts_add_up_and_heavy_learning_is_found(
     assert [path.name for path in tmp_path.iterdir()] == ["trace"], "nothing of the run is kept"
 
 
+@pytest.mark.slow
 def test_several_seeds_and_the_table(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     from innerloop.cli._profile import _show
 
