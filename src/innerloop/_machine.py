@@ -35,6 +35,11 @@ def machine() -> dict[str, Any]:
     }
 
 
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def provenance() -> dict[str, Any]:
     """Machine, versions and commit: the part that all result files share."""
     return {"machine": machine(), "versions": versions(), "commit": commit()}

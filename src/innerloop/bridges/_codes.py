@@ -1,6 +1,7 @@
 """What goes through Gymnasium's spaces, in our form. Worker processes import this module, so it must not import JAX."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,15 +30,23 @@ class Decoder:
 
     space: Any
 
+    @cached_property
+    def _numbers(self) -> tuple[np.ndarray, np.ndarray]:
+        return numbers(self.space)
+
+    @cached_property
+    def _has_one_bound(self) -> bool:
+        return has_one_bound(self.space)
+
     def __call__(self, choice: Any) -> Any:
         space = self.space
         if isinstance(space, spaces.Discrete):
             return int(choice + space.start)
         if not isinstance(space, spaces.Box):
-            sizes, start = numbers(space)
+            sizes, start = self._numbers
             parts = np.unravel_index(int(choice), sizes.ravel())
             return (np.reshape(parts, sizes.shape) + start).astype(space.dtype)
-        if has_one_bound(space):
+        if self._has_one_bound:
             return np.minimum(np.maximum(choice, space.low), space.high).astype(space.dtype, copy=False)
         low, high = space.low.astype(np.float64), space.high.astype(np.float64)
         return (low + (np.clip(choice, -1.0, 1.0) + 1.0) / 2.0 * (high - low)).astype(space.dtype)

@@ -6,7 +6,6 @@ that no test task is a training task. `official_evaluation` has Meta-World's own
 """
 
 import hashlib
-import os
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from jaxtyping import Array, Int
 from innerloop._agent import Agent
 from innerloop._env import EnvSpec, advance, restart
 from innerloop._extras import package
+from innerloop._machine import usable_cores
 from innerloop._task import Finite
 from innerloop._types import TimeStep, Transition
 from innerloop.bridges._bridge import Bridged
@@ -45,7 +45,7 @@ def metaworld(name: str, seed: int = 0) -> Bridged:
     train, test = variants(name, seed)
     skills = tuple(dict.fromkeys(variant.env_name for variant in train)) if name.startswith("MT") else ()
     every = [*train, *test]
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    num_cores = usable_cores()
     make = partial(Skills, every, skills)
     env = from_gymnasium(make, MAX_STEPS, tell="set_task", num_workers=num_cores if num_cores > 1 else 0)
     indices = jnp.arange(len(every), dtype=jnp.int32)
@@ -101,9 +101,7 @@ class OfficialAgent:
         self._adapting = True
 
     def reset(self, env_mask: np.ndarray) -> None:
-        """Episodes are over where the mask is true; at the start of an evaluation all are."""
-        if self._timestep is not None and env_mask.all() and self._pending is None:
-            self._timestep = None
+        """Episodes are over where the mask is true, which observations tell, too."""
 
     def adapt_action(self, observations: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Actions while it may adapt."""
@@ -126,7 +124,7 @@ class OfficialAgent:
         reward, done = observations[:, -2].astype(np.float32), observations[:, -1] > 0
         # An environment that has just been reset tells neither action nor reward.
         fresh = ~np.any(observations[:, size:], axis=1)
-        if self._timestep is None or self._pending is None:
+        if self._timestep is None:
             self._timestep = jax.vmap(partial(restart, self._spec))(obs)
         else:
             self._observe(obs, reward, fresh, done)

@@ -10,7 +10,6 @@ what counts as fallen. Velocities are those of the torso's joint, averaged over 
 
 import copy
 import functools
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from innerloop._env import Box, Env, EnvSpec, advance, restart
 from innerloop._extras import package
+from innerloop._machine import usable_cores
 from innerloop._types import Key, Task, TimeStep
 from innerloop.bridges._calls import call_host
 
@@ -258,9 +258,9 @@ class Simulator:
         path = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / robot.file
         self.robot, self.model = robot, _load(mujoco, path)
         self._start = mujoco.MjData(self.model)
-        self.num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.data = [mujoco.MjData(self.model) for _ in range(self.num_threads)]
-        self.pool = Rollout(nthread=self.num_threads if self.num_threads > 1 else 0)
+        num_threads = usable_cores()
+        self.data = [mujoco.MjData(self.model) for _ in range(num_threads)]
+        self.pool = Rollout(nthread=num_threads if num_threads > 1 else 0)
         self._lock, self._set_constants = threading.Lock(), mujoco.mj_setConst
         self._bodies: dict[bytes, Any] = {}
         self._rooms: tuple[np.ndarray, ...] = ()

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
@@ -176,13 +176,11 @@ class Worker:
         """A new process in the place of a lost one, brought to where that was; gives the answer that was not got."""
         self.kill()
         self._start()
-        answer = None
-        if self._begun is not None:
-            self._tell("reset", self._begun)
+        self._tell("reset", self._begun)
+        answer = self.receive()
+        for arguments in self._actions:
+            self._tell("step", arguments)
             answer = self.receive()
-            for arguments in self._actions:
-                self._tell("step", arguments)
-                answer = self.receive()
         return answer
 
     def kill(self) -> None:
@@ -259,18 +257,17 @@ class Workers(Pool):
         return [self._answer(i, worker) for i, worker in enumerate(used)]
 
     def _answer(self, number: int, worker: Worker) -> Any:
-        get = worker.receive
-        for losses in range(1, MAX_LOSSES_IN_A_ROW + 1):
+        get, losses = worker.receive, 0
+        while True:
             try:
                 return get()
             except Lost as lost:
-                self.num_lost += 1
+                losses, self.num_lost = losses + 1, self.num_lost + 1
                 told = f"worker {number} {lost}; its episodes are played again in a new one ({self.num_lost} so far)"
                 print(f"innerloop: {told}", file=sys.stderr, flush=True)
                 if losses == MAX_LOSSES_IN_A_ROW:
                     raise HostError(f"worker {number} {lost}, {losses} times in a row at the same step.") from None
                 get = worker.revive
-        raise AssertionError
 
     def close(self) -> None:
         for worker in self.workers:
@@ -338,19 +335,17 @@ class Vector(Pool):
         self._envs = {}
 
 
-class _without_main:
+_STARTING = threading.Lock()
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
     """A process that is started in here does not import the program's main module again, which may start training."""
-
-    _lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-        self._main = sys.modules["__main__"]
-        self._saved = {name: self._main.__dict__.pop(name, None) for name in ("__spec__", "__file__")}
-        self._main.__dict__["__spec__"] = None
-
-    def __exit__(self, *error: Any) -> None:
-        for name, value in self._saved.items():
-            if value is not None:
-                self._main.__dict__[name] = value
-        self._lock.release()
+    with _STARTING:
+        main: dict[str, Any] = vars(sys.modules["__main__"])
+        saved: dict[str, Any] = {name: main.pop(name) for name in ("__spec__", "__file__") if name in main}
+        main["__spec__"] = None
+        try:
+            yield
+        finally:
+            main.update(saved)
