@@ -13,6 +13,7 @@ EXTRAS = {
     "gymnasium": "gymnasium",
     "mujoco": "mujoco",
     "metaworld": "metaworld",
+    "ray": "ray",
 }
 """The module that each extra brings."""
 

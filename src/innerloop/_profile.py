@@ -23,7 +23,7 @@ from innerloop._callbacks import MetricsWriter
 from innerloop._collect import Collector, JaxCollector, StreamCollector
 from innerloop._env import Box, EnvSpec
 from innerloop._run import RunConfig, training_of
-from innerloop._train import Progress, Segment, TrainState, check_finite, init
+from innerloop._train import Progress, Segment, TrainState, averaged, check_finite, init, seed_keys
 from innerloop._types import Key
 from innerloop.references.generic import Random
 
@@ -176,7 +176,7 @@ def _look(
     fetched = segment.fetch(rows, count)
     check_finite(fetched, 0)
     progress = Progress(train_state, learner, collector, key, count, count, config.num_seeds, 1, 0.0, 1.0)
-    progress.metrics = {name: np.asarray(np.mean(np.stack(x), axis=0)) for name, x in fetched.items()}
+    progress.metrics = averaged(fetched)
     writer(progress)
 
 
@@ -186,7 +186,7 @@ class _Programs:
     def __init__(self, learner: Any, collector: Collector, key: Key, num_seeds: int | None):
         self.constants, self.static = eqx.partition((learner, collector), eqx.is_array)
         self.num_seeds = num_seeds
-        self.key = key if num_seeds is None else jax.random.split(key, num_seeds)
+        self.key = seed_keys(key, num_seeds)
 
     def _compiled(self, function: Callable[..., Any], *arguments: Any, donate: tuple[int, ...] = ()) -> Any:
         """`function(learner, collector, *arguments)`, over seeds if there are several, with its constants filled in."""

@@ -153,7 +153,7 @@ def _train(
         progress.env_steps = (stop - first) * steps_per_update
         check_finite(rows, done)
         progress.update = done = stop
-        progress.metrics = {name: np.asarray(np.mean(np.stack(x), axis=0)) for name, x in rows.items()}
+        progress.metrics = averaged(rows)
         for callback in callbacks:
             if done % callback.every == 0 or done == num_updates:
                 callback(progress)
@@ -246,6 +246,11 @@ def run_updates(
     shapes = jax.eval_shape(update, train_state)[1]
     rows = jax.tree.map(lambda x: jnp.zeros((capacity, *x.shape), x.dtype), shapes)
     return jax.lax.fori_loop(0, count, step, (train_state, rows))
+
+
+def averaged(rows: dict[str, list[np.ndarray]]) -> dict[str, np.ndarray]:
+    """Means over the updates of a segment."""
+    return {name: np.asarray(np.mean(np.stack(x), axis=0)) for name, x in rows.items()}
 
 
 def check_finite(rows: dict[str, list[np.ndarray]], done: int) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from innerloop._extras import package
 from innerloop.sweeps._piece import Job, Outcome, play
 
 
@@ -143,11 +144,7 @@ class OnRay:
                 f"OnRay(workers={workers}, cpus={cpus}, gpus={gpus}, retries={retries}): need at least 1, more than 0, "
                 "at least 0 and at least -1."
             )
-        try:
-            import ray
-        except ImportError as error:
-            raise ValueError("a sweep on Ray needs the package ray: pip install 'innerloop[ray]'.") from error
-        self._ray = ray
+        self._ray: Any = package("ray")
         self.address = address
         self.workers = workers
         self.cpus = cpus

@@ -5,6 +5,7 @@ of JSON on stdin and an `Outcome` as the last line on stdout. A piece stops, aft
 none outlives the process that started it.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -18,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 from innerloop._callbacks import Interrupted
 from innerloop._checkpoint import Checkpoint
 from innerloop._evaluate import AdaptationCurve
-from innerloop._run import RunConfig, evaluate_run, resume, run_experiment
+from innerloop._run import RunConfig, evaluate_run, locked, resume, run_experiment
 from innerloop._train import NonFiniteError, Progress
 
 PATIENCE = 60.0
@@ -115,17 +116,11 @@ def is_measured(folder: Path, num_tasks: int) -> bool:
 
 def _wait_for_lock(folder: Path) -> None:
     """Until no other process trains the run, or patience ends: then the run itself refuses."""
-    import fcntl
-
     deadline = time.monotonic() + PATIENCE
     while (folder / ".lock").exists() and time.monotonic() < deadline:
-        with (folder / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(0.5)
-                continue
-        return
+        with contextlib.suppress(ValueError), locked(folder):
+            return
+        time.sleep(0.5)
 
 
 def _main() -> int:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from innerloop._callbacks import Interrupted, read_metrics, write_whole
 from innerloop._evaluate import AdaptationCurve, stack_seeds
-from innerloop._run import RunConfig, configure, locked
+from innerloop._run import RunConfig, configure, locked, with_values
 from innerloop._sealed import checkpoints
 from innerloop.benchmarks import benchmark as find_benchmark
 from innerloop.recipes import default_settings
@@ -102,10 +102,9 @@ def with_setting(settings: Any, name: str, value: Any) -> Any:
         known = _names(settings)
         close = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known
         raise ValueError(f"{type(settings).__name__} has no setting {name}; did you mean {', '.join(close)}?")
-    for owner in reversed(list(_owners(settings, path))):
-        value = dataclasses.replace(owner, **{path[-1]: value})
-        path = path[:-1]
-    return value
+    for entry in reversed(path):
+        value = {entry: value}
+    return with_values(settings, value)
 
 
 def setting_of(settings: Any, name: str) -> Any:
@@ -125,12 +124,6 @@ def _path(settings: Any, name: str) -> tuple[str, ...] | None:
         elif entry.name == name:
             return (name,)
     return None
-
-
-def _owners(settings: Any, path: tuple[str, ...]) -> Iterator[Any]:
-    for name in path:
-        yield settings
-        settings = getattr(settings, name)
 
 
 def _names(settings: Any) -> list[str]:
