@@ -1,7 +1,27 @@
-"""What speed measurements share: how long a training segment takes, and how fast this machine multiplies matrices."""
+"""What speed measurements share: timing, rows in processes of their own, and how fast this machine multiplies matrices."""
 
+import json
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from typing import Any
+
+
+def per_second(call: Callable[[], Any], seconds: float) -> float:
+    """How often a second something is done, once it is compiled and warm."""
+    call()
+    clock, calls = time.perf_counter(), 0
+    while (passed := time.perf_counter() - clock) < seconds:
+        call()
+        calls += 1
+    return calls / passed
+
+
+def apart(script: str, name: str) -> dict[str, Any]:
+    """What `python SCRIPT NAME` prints as its last line, as JSON: a row that is measured in a process of its own."""
+    done = subprocess.run([sys.executable, script, name], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def steady(learner: Any, collector: Any, per_call: int, seconds: float) -> tuple[float, float, Any]:
@@ -15,12 +35,13 @@ def steady(learner: Any, collector: Any, per_call: int, seconds: float) -> tuple
     state = init(key, learner, collector)
     segment = Segment(learner, collector, key, state, per_call, None)
     compile_seconds = time.perf_counter() - clock
-    state, _ = segment(state, per_call)
-    clock, calls = time.perf_counter(), 0
-    while (passed := time.perf_counter() - clock) < seconds:
+
+    def go_on() -> None:
+        nonlocal state
         state, _ = segment(state, per_call)
-        calls += 1
-    return calls * per_call / passed, compile_seconds, state
+
+    rate = per_second(go_on, seconds)
+    return rate * per_call, compile_seconds, state
 
 
 def matrix_rate(size: int = 2048) -> float:

@@ -9,15 +9,13 @@ how many times as fast as its loop the parallel scan of `ssm` is over sequences 
 """
 
 import json
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
-from _speed import steady
+from _speed import apart, per_second, steady
 
 RESULTS = Path(__file__).parent / "results"
 SECONDS = 10.0
@@ -59,12 +57,7 @@ def timed(function: Callable[..., Any], *inputs: Any) -> float:
     """Seconds a call, once it is compiled and warm."""
     import jax
 
-    jax.block_until_ready(function(*inputs))
-    clock, calls = time.perf_counter(), 0
-    while (passed := time.perf_counter() - clock) < SECONDS:
-        jax.block_until_ready(function(*inputs))
-        calls += 1
-    return passed / calls
+    return 1 / per_second(lambda: jax.block_until_ready(function(*inputs)), SECONDS)
 
 
 def agent_speed(core: str) -> dict[str, Any]:
@@ -144,8 +137,7 @@ def main() -> None:
 
     measured = {}
     for name in (*get_args(CoreName), *SCANS):
-        done = subprocess.run([sys.executable, __file__, name], capture_output=True, text=True, check=True)
-        measured[name] = json.loads(done.stdout.splitlines()[-1])
+        measured[name] = apart(__file__, name)
         print(json.dumps(measured[name]), flush=True)
     result = {
         "id": "core-speed",

@@ -10,13 +10,12 @@ second, and its collection 100 x.
 """
 
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from _speed import matrix_rate, steady
+from _speed import apart, matrix_rate, per_second, steady
 
 RESULTS = Path(__file__).parent / "results"
 SECONDS = 20.0
@@ -135,12 +134,8 @@ def pearl_collection() -> dict[str, Any]:
     collector = JaxCollector(row.env, row.train, 512, row.num_episodes)
     agent = learner.agent(learner.init(key))
     stream, collect = collector.init(key, agent), eqx.filter_jit(collector.collect)
-    jax.block_until_ready(collect(key, agent, stream))
-    clock, calls = time.perf_counter(), 0
-    while (passed := time.perf_counter() - clock) < SECONDS:
-        jax.block_until_ready(collect(key, agent, stream))
-        calls += 1
-    rate = calls * collector.steps_per_collect / passed
+    calls = per_second(lambda: jax.block_until_ready(collect(key, agent, stream)), SECONDS)
+    rate = calls * collector.steps_per_collect
     return {
         "steps_per_second": round(rate),
         "peer": {"name": "oyster (PEARL)", "steps_per_second": OYSTER},
@@ -176,8 +171,7 @@ def main() -> None:
 
     measured = []
     for name in ROWS:
-        done = subprocess.run([sys.executable, __file__, name], capture_output=True, text=True, check=True)
-        measured.append(json.loads(done.stdout.splitlines()[-1]))
+        measured.append(apart(__file__, name))
         print(json.dumps(measured[-1]), flush=True)
     result = {
         "id": "inference-speed",

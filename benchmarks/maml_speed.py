@@ -11,11 +11,12 @@ with first-order updates, and ANIL with MAML at the settings of their recipes on
 """
 
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from _speed import apart
 
 RESULTS = Path(__file__).parent / "results"
 SECONDS = 20.0
@@ -136,8 +137,7 @@ def main() -> None:
 
     measured: dict[str, dict[str, Any]] = {}
     for name in rows():
-        done = subprocess.run([sys.executable, __file__, name], capture_output=True, text=True, check=True)
-        measured[name] = json.loads(done.stdout.splitlines()[-1])
+        measured[name] = apart(__file__, name)
         print(json.dumps(measured[name]), flush=True)
     ratios = {row["peer"]["name"]: row["ratio"] for row in measured.values() if "peer" in row}
     learning = {name: row["seconds_per_update"] - row["seconds_of_play"] for name, row in measured.items()}

@@ -14,12 +14,12 @@ do. `ours` collects trials of `cheetah-vel`, with a policy that draws random act
 
 import importlib.util
 import json
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from _speed import apart, per_second
 
 RESULTS = Path(__file__).parent / "results"
 SECONDS = 8.0
@@ -30,12 +30,7 @@ NUM_STEPS = 200
 
 def rate(call: Callable[[], Any], steps: int) -> float:
     """Environment steps a second, of calls that do so many each."""
-    call()
-    clock, calls = time.perf_counter(), 0
-    while (passed := time.perf_counter() - clock) < SECONDS:
-        call()
-        calls += 1
-    return calls * steps / passed
+    return steps * per_second(call, SECONDS)
 
 
 def alone(size: int, whole_episodes: bool) -> float:
@@ -140,8 +135,7 @@ def main() -> None:
     names = [f"{kind}-{size}" for size in SIZES for kind in kinds] + ["gymnasium-16"]
     measured = {}
     for name in names:
-        done = subprocess.run([sys.executable, __file__, name], capture_output=True, text=True, check=True)
-        measured[name] = json.loads(done.stdout.splitlines()[-1])["steps_per_second"]
+        measured[name] = apart(__file__, name)["steps_per_second"]
         print(f"{name}: {measured[name]:,}", flush=True)
     shares = {size: measured[f"ours-{size}"] / measured[f"alone-{size}"] for size in SIZES}
     result = {

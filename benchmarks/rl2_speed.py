@@ -11,13 +11,12 @@ count.
 
 import json
 import resource
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from _speed import matrix_rate, steady
+from _speed import apart, matrix_rate, steady
 
 RESULTS = Path(__file__).parent / "results"
 SECONDS = 15.0
@@ -115,8 +114,7 @@ def main() -> None:
 
     measured = []
     for name in rows():
-        done = subprocess.run([sys.executable, __file__, name], capture_output=True, text=True, check=True)
-        measured.append(json.loads(done.stdout.splitlines()[-1]))
+        measured.append(apart(__file__, name))
         print(json.dumps(measured[-1]), flush=True)
     reached: dict[str, float] = {}
     for row in measured:

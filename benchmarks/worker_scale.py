@@ -8,11 +8,11 @@ last part is the number of workers, 0 for the program's own process. `value` is 
 """
 
 import json
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
+
+from _speed import apart, per_second
 
 RESULTS = Path(__file__).parent / "results"
 ENVS = ("HalfCheetah-v5", "Ant-v5")
@@ -34,13 +34,9 @@ def measure(name: str) -> dict[str, Any]:
     agent, key = Random(env.spec), jax.random.key(0)
     collector = il.JaxCollector(env, il.Finite({"number": jax.numpy.zeros(1)}), NUM_COPIES, 1)
     collect = eqx.filter_jit(lambda key: collector.collect(key, agent, collector.init(key, agent))[0].returns())
-    jax.block_until_ready(collect(key))
-    clock, calls = time.perf_counter(), 0
-    while (passed := time.perf_counter() - clock) < SECONDS:
-        jax.block_until_ready(collect(key))
-        calls += 1
+    rate = per_second(lambda: jax.block_until_ready(collect(key)), SECONDS)
     env.host.pool.close()
-    return {"name": name, "steps_per_second": round(calls * collector.steps_per_collect / passed)}
+    return {"name": name, "steps_per_second": round(rate * collector.steps_per_collect)}
 
 
 def main() -> None:
@@ -53,8 +49,7 @@ def main() -> None:
 
     measured = {}
     for name in (f"{env}-{num_workers}" for env in ENVS for num_workers in NUM_WORKERS):
-        done = subprocess.run([sys.executable, __file__, name], capture_output=True, text=True, check=True)
-        measured[name] = json.loads(done.stdout.splitlines()[-1])["steps_per_second"]
+        measured[name] = apart(__file__, name)["steps_per_second"]
         print(f"{name}: {measured[name]:,}", flush=True)
     ratios = {env: round(measured[f"{env}-2"] / measured[f"{env}-1"], 3) for env in ENVS}
     result = {
