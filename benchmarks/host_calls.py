@@ -2,8 +2,8 @@
 
     python benchmarks/host_calls.py
 
-A loop of 500 steps calls a function that does next to nothing, for a batch of 16 and arrays of the sizes of half-cheetahs. On a
-quiet machine. `value` is how many times as much `jax.pure_callback` costs as what `call_host` uses on CPUs.
+A loop of 500 steps calls a function that does next to nothing, for a batch of 16 and arrays of the sizes of half-cheetahs, on
+a quiet machine. `value` is how many times as much `jax.pure_callback` costs as what `call_host` uses on CPUs.
 """
 
 from pathlib import Path
