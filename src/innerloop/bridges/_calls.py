@@ -18,7 +18,8 @@ def call_host(function: Callable[..., tuple[Any, ...]], shapes: Sequence[Any], *
     """`function` of NumPy arrays, called once for a whole batch: under `vmap` all arrays have the batch's axes in front.
 
     On CPUs it reads and writes the program's own memory, which costs a small part of what `jax.pure_callback` does, which is
-    used elsewhere (`benchmarks/host_calls.py`). `shapes` are those of one result each. What it raises stops the program with that as text.
+    used elsewhere (`benchmarks/host_calls.py`). `shapes` are those of one result each. What `function` raises stops the
+    program, which tells it as text.
     """
     if buffer_callback is None or jax.default_backend() != "cpu":
         return jax.pure_callback(function, tuple(shapes), *arguments, vmap_method="broadcast_all")
