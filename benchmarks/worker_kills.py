@@ -63,12 +63,24 @@ class Killer(threading.Thread):
                 self.num_killed, self._left = self.num_killed + 1, self._left - 1
 
 
+TASKS = il.Sampled(lambda key: Pole(jax.random.uniform(key, minval=0.25, maxval=0.75)))
+
+
+def in_processes() -> Any:
+    """Cart-poles in two processes."""
+    return il.bridges.from_gymnasium(VariedPole, MAX_STEPS, tell="set_task", num_workers=2)
+
+
+def poles() -> il.Benchmark:
+    """As a benchmark, for other measurements."""
+    return il.Benchmark("poles", "Cart-poles in two processes", "ours", in_processes(), TASKS, TASKS, NUM_EPISODES)
+
+
 def trained(kills: int, seed: int) -> tuple[Any, list[dict[str, Any]], Any, int]:
     """What is learned, the rows of metrics, the pool, and how many workers were killed before the end."""
-    tasks = il.Sampled(lambda key: Pole(jax.random.uniform(key, minval=0.25, maxval=0.75)))
-    env = il.bridges.from_gymnasium(VariedPole, MAX_STEPS, tell="set_task", num_workers=2)
+    env = in_processes()
     learner = il.PPO(partial(il.agents.Recurrent, env.spec, hidden_size=32), optax.adam(3e-3), num_minibatches=4)
-    collector = il.JaxCollector(env, tasks, NUM_TASKS, NUM_EPISODES)
+    collector = il.JaxCollector(env, TASKS, NUM_TASKS, NUM_EPISODES)
     killer = Killer(env.host.pool, kills, seed)
     killer.start()
     state, rows = il.train(jax.random.key(seed), learner, collector, NUM_UPDATES, log_every=1)
