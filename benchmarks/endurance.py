@@ -4,9 +4,9 @@
     python benchmarks/endurance.py trials [--seconds 60] # one, printed as JSON
 
 Needs the extra `mujoco`, and Linux, whose count of a process's anonymous pages is asked for, child processes included (what
-is mapped from files is shared with others). Each run keeps checkpoints and metrics, as a run from the command line does. The first tenth of the time is left
-to caches and allocators; `value` is the largest growth from the second tenth to the last, in shares of the second, medians of
-each. The bar was set before looking.
+is mapped from files is shared with others). Each run keeps checkpoints and metrics, as a run from the command line does. The
+first tenth of the time is left to caches and allocators; `value` is the largest growth from the second tenth to the last, in
+shares of the second, medians of each. The bar was set before looking.
 """
 
 import argparse
