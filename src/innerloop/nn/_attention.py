@@ -169,6 +169,11 @@ class ConvolutionBlock(Block):
         return tuple(kept), xs
 
 
+KEY_SCALE, VALUE_SCALE = 2.0, 4.0
+"""What a lookup starts with, where 1 is orthogonal. An average over many steps differs little from one task to another, which
+larger values make up for: it starts to learn sooner."""
+
+
 class LookupBlock(Block):
     """One head of attention over the last `context` steps of the trial, whose result is added to the features as `num_values`
     more (SNAIL's attention block, Mishra et al. 2018, section 3)."""
@@ -180,7 +185,9 @@ class LookupBlock(Block):
 
     def __init__(self, key: Key, num_in: int, num_keys: int, num_values: int, context: int):
         self.context = checked(context)
-        self.project = Linear(key, num_in, 2 * num_keys + num_values)
+        project = Linear(key, num_in, 2 * num_keys + num_values)
+        scale = np.repeat(np.asarray([KEY_SCALE, VALUE_SCALE], np.float32), [2 * num_keys, num_values])
+        self.project = eqx.tree_at(lambda x: x.weight, project, project.weight * scale)
         self.num_keys = num_keys
         self.num_values = num_values
 

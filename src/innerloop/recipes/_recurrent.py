@@ -5,7 +5,7 @@ from typing import Any
 
 from innerloop.algorithms._on_policy import OnPolicy
 from innerloop.algorithms.rl2 import RL2
-from innerloop.nn import CoreName
+from innerloop.nn import CoreName, CoreOptions
 from innerloop.recipes._recipe import BASE, Recipe
 
 
@@ -110,6 +110,24 @@ ROWS: tuple[Recipe, ...] = (
         bar=154.2,
         published=156.2,
         source="Duan et al. 2016, table 2; the bar is a greedy agent with the true prior",
+        num_seeds=3,
+        notes={"training": HINT, "net": WIDE},
+    ),
+    Recipe(
+        id="mdp-n10-attention",
+        method="rl2",
+        benchmark="mdp-n10",
+        settings=dataclasses.replace(
+            _rl2(300, core="snail", hint=True, learning_rate=3e-3),
+            core_options=CoreOptions(num_layers=1, context=100),
+            feed_prev_obs=True,
+            input_widths=(64,),
+            num_products=128,
+            task_prediction=20.0,
+            prediction_every=5,
+        ),
+        bar=156.7,
+        source="the bar is RL²'s GRU in as many steps (mdp-n10); aim 159: .766 of the normaliser, Mishra et al. 2018",
         num_seeds=3,
         notes={"training": HINT, "net": WIDE},
     ),
