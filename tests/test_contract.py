@@ -1,5 +1,6 @@
 """What every agent and every learner must do, over the table in `table.py`."""
 
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -8,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
 from innerloop._agent import ActorCritic
-from innerloop._collect import Collector
+from innerloop._devices import AXIS, everywhere, task_mesh
 from innerloop._env import EnvSpec, advance, restart
 from innerloop._rollout import where
 from innerloop._train import init, run_updates
@@ -166,38 +167,15 @@ def test_update_is_pure_finite_and_keeps_its_structure(row: Row) -> None:
     assert sum(moved) >= len(moved) - 2, "an update must move (nearly) every parameter"
 
 
-class TwoDevices(Collector):
-    """Half of the tasks, or streams, of each batch are on each of two devices."""
-
-    collector: Collector
-    mesh: Any = eqx.field(static=True)
-
-    def init(self, key: Any, agent: Any) -> Any:
-        return self.collector.init(key, agent)
-
-    def collect(self, key: Any, agent: Any, stream: Any) -> Any:
-        experience, stream = self.collector.collect(key, agent, stream)
-        halves = NamedSharding(self.mesh, PartitionSpec("task"))
-        return jax.lax.with_sharding_constraint(experience, halves), stream
-
-    @property
-    def steps_per_collect(self) -> int:
-        return self.collector.steps_per_collect
-
-
-def two_devices() -> Any:
-    return jax.make_mesh((2,), ("task",), axis_types=(AxisType.Auto,))
-
-
 @pytest.mark.parametrize("row", rarely(LEARNERS, *SPREAD), indirect=True)
 def test_update_on_two_devices_equals_one(row: Row) -> None:
     name, learner, collector, start, run = row
     if name == "maml-trpo":
         pytest.skip("has a test of its own")
-    mesh = two_devices()
-    everywhere = jax.device_put(start, NamedSharding(mesh, PartitionSpec()))
+    mesh = task_mesh(2)
     alone, _ = run(start, jnp.asarray(1))
-    together, _ = compiled(learner, TwoDevices(collector, mesh))(everywhere, jnp.asarray(1))
+    with jax.set_mesh(mesh):
+        together, _ = compiled(learner, replace(collector, mesh=mesh))(everywhere(mesh, start), jnp.asarray(1))
     assert_close(alone.state.params, together.state.params, 2e-4)
 
 
@@ -210,11 +188,10 @@ def test_trust_region_on_two_devices_equals_one(request: pytest.FixtureRequest) 
     request.getfixturevalue("double")
     learner, state, experience = jax.tree.map(in_double, (learner, start.state, experience))
     update = jax.jit(lambda *arguments: learner.update(*arguments))
-    mesh = two_devices()
-    sharded = jax.device_put(experience, NamedSharding(mesh, PartitionSpec("task")))
-    replicated = jax.device_put((KEY, state), NamedSharding(mesh, PartitionSpec()))
+    mesh = task_mesh(2)
+    sharded = jax.device_put(experience, NamedSharding(mesh, PartitionSpec(AXIS)))
     alone, _ = update(KEY, state, experience)
-    together, _ = update(*replicated, sharded)
+    together, _ = update(*everywhere(mesh, (KEY, state)), sharded)
     assert_close(alone.params, together.params, 2e-4)
 
 

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from innerloop._checkpoint import Checkpoint, restore
     from innerloop._collect import Collector, JaxCollector, StreamCollector
     from innerloop._contrast import contrast_run
+    from innerloop._devices import task_mesh
     from innerloop._env import Box, Discrete, Env, EnvSpec, advance, restart
     from innerloop._evaluate import AdaptationCurve, bootstrap_interval, evaluate, iqm
     from innerloop._export import export
     from innerloop._few_shot import few_shot_curve
     from innerloop._learner import Learner, apply_gradients
     from innerloop._machine import compilation_cache
+    from innerloop._processes import join
     from innerloop._profile import Profile, profile
     from innerloop._rollout import episode, run_round, trial
     from innerloop._run import RunConfig, configure, evaluate_run, resume, run_experiment
@@ -105,6 +107,7 @@ __all__ = [
     "few_shot_curve",
     "initial_state",
     "iqm",
+    "join",
     "load",
     "losses",
     "nn",
@@ -120,6 +123,7 @@ __all__ = [
     "run_round",
     "run_sweep",
     "sample_tasks",
+    "task_mesh",
     "train",
     "trial",
 ]
@@ -134,6 +138,7 @@ __getattr__, __dir__ = lazy(
         "_checkpoint": ("Checkpoint", "restore"),
         "_collect": ("Collector", "JaxCollector", "StreamCollector"),
         "_contrast": ("contrast_run",),
+        "_devices": ("task_mesh",),
         "_env": ("Box", "Discrete", "Env", "EnvSpec", "advance", "restart"),
         "_evaluate": ("AdaptationCurve", "bootstrap_interval", "evaluate", "iqm"),
         "_export": ("export",),
@@ -141,6 +146,7 @@ __getattr__, __dir__ = lazy(
         "_learner": ("Learner", "apply_gradients"),
         "_machine": ("compilation_cache",),
         "_profile": ("Profile", "profile"),
+        "_processes": ("join",),
         "_rollout": ("episode", "run_round", "trial"),
         "_run": ("RunConfig", "configure", "evaluate_run", "resume", "run_experiment"),
         "_sealed": ("CheckpointError",),

@@ -18,6 +18,7 @@ import numpy as np
 from innerloop._checkpoint import Checkpoint
 from innerloop._collect import JaxCollector
 from innerloop._evaluate import AdaptationCurve, evaluate
+from innerloop._processes import SIGNALS, agreed
 from innerloop._train import Progress
 
 EVALUATION = np.uint32(2**32 - 2)
@@ -275,14 +276,12 @@ class Evaluate:
         """Nothing to clean up."""
 
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
 class StopOnSignal:
     """Callback that makes Ctrl-C and SIGTERM stop a run between two updates, after a checkpoint.
 
     The first signal stops the run at its next look at it (every `every` updates), the second one at once. Outside of
-    the main thread, where Python delivers no signals, it does nothing.
+    the main thread, where Python delivers no signals, it does nothing. Of several processes that train together, the
+    leader's stops all.
     """
 
     def __init__(self, every: int, checkpoint: Checkpoint | None = None, resume: str = "restore and train(start=...)"):
@@ -320,15 +319,16 @@ class StopOnSignal:
         listener.close()
 
     def __call__(self, progress: Progress) -> None:
-        if self._received is None:
+        if not agreed(self._received is not None):
             return
+        received = self._received or signal.SIGTERM
         saved = ""
         if self._checkpoint is not None:
             self._checkpoint.write(progress)
             saved = " and saved"
         where = f"at update {progress.update} of {progress.num_updates}{saved}"
-        name = signal.Signals(self._received).name
-        raise Interrupted(f"stopped by {name} {where}. Go on with: {self._resume}", self._received)
+        name = signal.Signals(received).name
+        raise Interrupted(f"stopped by {name} {where}. Go on with: {self._resume}", received)
 
     def close(self, error: BaseException | None) -> None:
         """Give the signals back."""

@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
 from innerloop._agent import Agent, Player
+from innerloop._devices import share
 from innerloop._env import Env, EnvState
 from innerloop._rollout import interact, trial, where
 from innerloop._task import TaskDistribution, sample_tasks
@@ -17,7 +19,12 @@ from innerloop.nn._store import store_metrics
 
 
 class Collector(eqx.Module):
-    """`collect(key, agent, stream) -> (experience, stream)`; `stream` is what must survive between two calls."""
+    """`collect(key, agent, stream) -> (experience, stream)`; `stream` is what must survive between two calls.
+
+    With a `mesh` (see `task_mesh`) its devices share the tasks of each batch.
+    """
+
+    mesh: Mesh | None = eqx.field(static=True, default=None, kw_only=True)
 
     @abc.abstractmethod
     def init(self, key: Key, agent: Agent | Player) -> Any:
@@ -72,11 +79,15 @@ class JaxCollector(Collector):
         """One trial on each of the given tasks (stacked)."""
         num_tasks = jax.tree.leaves(tasks)[0].shape[0]
 
-        def one(key: Key, env: Env, agent: Agent | Player, task: Task) -> Trials:
-            return trial(key, env, agent.on(task) if isinstance(agent, Player) else agent, task, self.num_rounds)
+        def play(given: Any, players: tuple[Env, Agent | Player]) -> Trials:
+            env, agent = players
 
-        play = eqx.filter_vmap(one, in_axes=(0, None, None, 0))
-        return play(jax.random.split(key, num_tasks), self.env, agent, tasks)
+            def one(key: Key, task: Task) -> Trials:
+                return trial(key, env, agent.on(task) if isinstance(agent, Player) else agent, task, self.num_rounds)
+
+            return jax.vmap(one)(*given)
+
+        return share(self.mesh, play, (jax.random.split(key, num_tasks), tasks), (self.env, agent))
 
 
 class Stream(NamedTuple):
@@ -138,13 +149,21 @@ class StreamCollector(Collector):
     def collect(self, key: Key, agent: Agent | Player, stream: Stream) -> tuple[Chunk, Stream]:
         assert isinstance(agent, Agent)
 
-        def one(key: Key, stream: Stream) -> tuple[Chunk, Stream]:
-            memory = stream.memory
-            keys = jax.random.split(key, self.num_steps)
-            stream, (transitions, first, last) = jax.lax.scan(lambda s, k: self._step(k, agent, s), stream, keys)
-            return Chunk(memory, transitions, stream.timestep, first, last), stream
+        def go_on(given: Any, players: tuple[Collector, Agent]) -> tuple[Chunk, Stream]:
+            collector, agent = players
+            assert isinstance(collector, StreamCollector)
 
-        return jax.vmap(one)(jax.random.split(key, self.num_streams), stream)
+            def one(key: Key, stream: Stream) -> tuple[Chunk, Stream]:
+                memory = stream.memory
+                keys = jax.random.split(key, self.num_steps)
+                stream, (transitions, first, last) = jax.lax.scan(
+                    lambda s, k: collector._step(k, agent, s), stream, keys
+                )
+                return Chunk(memory, transitions, stream.timestep, first, last), stream
+
+            return jax.vmap(one)(*given)
+
+        return share(self.mesh, go_on, (jax.random.split(key, self.num_streams), stream), (self, agent))
 
 
 def experience_metrics(experience: Trials | Chunk) -> dict[str, Array]:

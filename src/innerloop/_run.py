@@ -31,11 +31,13 @@ from innerloop._benchmark import Benchmark
 from innerloop._callbacks import EVALUATION, Evaluate, MetricsWriter, ProgressBar, StopOnSignal, write_whole
 from innerloop._checkpoint import Checkpoint, restore
 from innerloop._collect import Collector, JaxCollector, StreamCollector
+from innerloop._devices import task_mesh
 from innerloop._env import Env
 from innerloop._evaluate import AdaptationCurve, evaluate
 from innerloop._export import read_exported
 from innerloop._learner import Learner
 from innerloop._machine import compilation_cache, provenance
+from innerloop._processes import Follower, agreed, leading, leave
 from innerloop._sealed import CheckpointError, checkpoints, newest
 from innerloop._task import TaskDistribution
 from innerloop._train import Callback, TrainState, init, train
@@ -155,6 +157,7 @@ def run_experiment(
     references: bool = True,
     plot: bool = True,
     callbacks: Sequence[Callback] = (),
+    num_devices: int = 1,
 ) -> list[AdaptationCurve]:
     """Train, evaluate and write everything down in a new run directory.
 
@@ -163,9 +166,11 @@ def run_experiment(
         show: progress on stderr.
         measure: evaluate after training. references, plot: see `evaluate_run`.
         callbacks: further ones.
+        num_devices: so many devices share the tasks of each batch; all of them, where several processes do (see `join`).
 
     Returns:
-        The agent's adaptation curve on held-out tasks and those of the benchmark's references.
+        The agent's adaptation curve on held-out tasks and those of the benchmark's references. Nothing in processes other
+        than the leader, which train, and look at no folder.
 
     Raises:
         ValueError: the folder holds a run already, or the settings make no sense together; nothing is left behind.
@@ -173,6 +178,9 @@ def run_experiment(
         Interrupted: a signal stopped the run, after a checkpoint.
     """
     folder = Path(folder)
+    if not leading():
+        train_run(folder, config, show=False, callbacks=callbacks)
+        return []
     if (folder / "config.json").exists():
         raise ValueError(f"{folder}: holds a run already; `innerloop resume {folder}` goes on, or use another folder.")
     is_new = not folder.exists()
@@ -180,7 +188,15 @@ def run_experiment(
         folder.mkdir(parents=True, exist_ok=True)
         config.write(folder)
     try:
-        return resume(folder, show=show, measure=measure, references=references, plot=plot, callbacks=callbacks)
+        return resume(
+            folder,
+            show=show,
+            measure=measure,
+            references=references,
+            plot=plot,
+            callbacks=callbacks,
+            num_devices=num_devices,
+        )
     except ValueError:
         if is_new and not checkpoints(folder):
             shutil.rmtree(folder, ignore_errors=True)
@@ -195,6 +211,7 @@ def resume(
     references: bool = True,
     plot: bool = True,
     callbacks: Sequence[Callback] = (),
+    num_devices: int = 1,
 ) -> list[AdaptationCurve]:
     """Take a run to its budget and evaluate it. It ends bit for bit where an uninterrupted run ends.
 
@@ -203,8 +220,11 @@ def resume(
     folder = Path(folder)
     config = RunConfig.read(folder)
     compilation_cache()
+    if not leading():
+        train_run(folder, config, show=False, callbacks=callbacks)
+        return []
     with _disk_errors(folder), locked(folder):
-        train_run(folder, config, show=show, callbacks=callbacks)
+        train_run(folder, config, show=show, callbacks=callbacks, num_devices=num_devices)
         if not measure:
             return []
         if show:
@@ -218,23 +238,42 @@ def finished(folder: str | Path) -> bool:
     return bool(checkpoints(folder)) and newest(folder)[1]["update"] >= config.settings.training.num_updates
 
 
-def train_run(folder: Path, config: RunConfig, *, show: bool = True, callbacks: Sequence[Callback] = ()) -> None:
-    """Train from the newest checkpoint, or from the start, to the budget."""
-    if finished(folder):
+def train_run(
+    folder: Path,
+    config: RunConfig,
+    *,
+    show: bool = True,
+    callbacks: Sequence[Callback] = (),
+    num_devices: int = 1,
+) -> None:
+    """Train from the newest checkpoint, or from the start, to the budget.
+
+    Of several processes only the leader looks at the folder and runs callbacks; devices are then those of all.
+    """
+    leads = leading()
+    if agreed(leads and finished(folder)):
+        leave()
         return
-    key, goes_on = jax.random.key(config.seed), bool(checkpoints(folder))
+    key, goes_on = jax.random.key(config.seed), agreed(leads and bool(checkpoints(folder)))
     learner, collector = training_of(config, begun(config.settings) if goes_on else config.settings)
-    start = _restored(folder, config, learner, collector) if goes_on else None
+    start = _restored(folder, config, learner, collector) if leads and goes_on else None
+    looks = [*_callbacks(folder, config, show), *callbacks]
+    if jax.process_count() > 1:
+        collector = dataclasses.replace(collector, mesh=task_mesh())
+        looks = looks if leads else [*map(Follower, looks), StopOnSignal(config.log_every)]
+    elif num_devices > 1:
+        collector = dataclasses.replace(collector, mesh=task_mesh(num_devices))
     train(
         key,
         learner,
         collector,
         config.settings.training.num_updates,
-        callbacks=[*_callbacks(folder, config, show), *callbacks],
+        callbacks=looks,
         start=start,
         num_seeds=config.num_seeds,
         log_every=config.log_every,
     )
+    leave()
 
 
 def training_of(config: RunConfig, settings: Any) -> tuple[Learner, Collector]:

@@ -14,6 +14,7 @@ from jaxtyping import Array, Int
 from innerloop._agent import Agent
 from innerloop._buffer import without_replay
 from innerloop._collect import Collector, experience_metrics
+from innerloop._devices import everywhere, here, on_all
 from innerloop._learner import Learner, all_finite
 from innerloop._types import Key
 
@@ -137,9 +138,10 @@ def _train(
     started = time.perf_counter()
     train_state = init(key, learner, collector, num_seeds) if start is None else jax.tree.map(jnp.copy, start)
     segment = Segment(learner, collector, key, train_state, log_every, num_seeds)
-    first = done = int(np.max(jax.device_get(train_state.num_updates)))
+    train_state = segment.placed(train_state)
+    first = done = int(np.max(jax.device_get(here(train_state.num_updates))))
     progress = Progress(
-        train_state, learner, collector, key, done, num_updates, num_seeds, 0, time.perf_counter() - started, 0.0
+        here(train_state), learner, collector, key, done, num_updates, num_seeds, 0, time.perf_counter() - started, 0.0
     )
     for callback in callbacks:
         callback(progress)
@@ -148,7 +150,8 @@ def _train(
     while done < num_updates:
         stop = next_stop(done, num_updates, log_every, callbacks)
         clock = time.perf_counter()
-        progress.train_state, rows = segment(progress.train_state, stop - done)
+        train_state, rows = segment(train_state, stop - done)
+        progress.train_state = here(train_state)
         progress.train_seconds += time.perf_counter() - clock
         progress.env_steps = (stop - first) * steps_per_update
         check_finite(rows, done)
@@ -189,21 +192,30 @@ class Segment:
     def __init__(
         self, learner: Learner, collector: Collector, key: Key, start: TrainState, capacity: int, num_seeds: int | None
     ):
-        self.constants, static = eqx.partition((learner, collector), eqx.is_array)
-        self.keys = seed_keys(key, num_seeds)
+        constants, static = eqx.partition((learner, collector), eqx.is_array)
+        self.mesh = collector.mesh
+        self.constants, self.keys = self.placed((constants, seed_keys(key, num_seeds)))
 
         def run(constants: Any, key: Key, train_state: TrainState, count: Array) -> tuple[TrainState, Any]:
             learner, collector = eqx.combine(constants, static)
             return run_updates(learner, collector, key, train_state, count, capacity)
 
         function = run if num_seeds is None else jax.vmap(run, in_axes=(None, 0, 0, None))
-        arguments = (self.constants, self.keys, start, jnp.zeros((), jnp.int32))
+        arguments = (self.constants, self.keys, self.placed(start), np.zeros((), np.int32))
         clock = time.perf_counter()
-        lowered = jax.jit(function, donate_argnums=2).lower(*arguments)
+        if self.mesh is None:
+            lowered = jax.jit(function, donate_argnums=2).lower(*arguments)
+        else:
+            with jax.set_mesh(self.mesh):
+                lowered = jax.jit(function, donate_argnums=2, out_shardings=on_all(self.mesh)).lower(*arguments)
         self.trace_seconds = time.perf_counter() - clock
         self.compiled = lowered.compile()
         self.compile_seconds = time.perf_counter() - clock - self.trace_seconds
         self.num_seeds = num_seeds
+
+    def placed(self, tree: Any) -> Any:
+        """On all devices of the collector's mesh, where there is one."""
+        return tree if self.mesh is None else everywhere(self.mesh, tree)
 
     def __call__(self, train_state: TrainState, count: int) -> tuple[TrainState, dict[str, list[np.ndarray]]]:
         """Do `count` updates; metrics come back as a list over updates, each `[seed?, ...]`."""
@@ -212,12 +224,12 @@ class Segment:
 
     def launch(self, train_state: TrainState, count: int) -> tuple[TrainState, dict[str, Array]]:
         """The program alone: its metrics are still on the device."""
-        return self.compiled(self.constants, self.keys, train_state, jnp.asarray(count, jnp.int32))
+        return self.compiled(self.constants, self.keys, train_state, np.asarray(count, np.int32))
 
     def fetch(self, rows: dict[str, Array], count: int) -> dict[str, list[np.ndarray]]:
         """Metrics of the first `count` updates."""
         axis = 0 if self.num_seeds is None else 1
-        fetched = {name: np.moveaxis(np.asarray(x), axis, 0) for name, x in jax.device_get(rows).items()}
+        fetched = {name: np.moveaxis(np.asarray(x), axis, 0) for name, x in jax.device_get(here(rows)).items()}
         return {name: [np.asarray(row) for row in x[:count]] for name, x in fetched.items()}
 
 

@@ -15,6 +15,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from innerloop._agent import ActorCritic
+from innerloop._devices import over_tasks, shared
 from innerloop._learner import Learner, apply_gradients, scheduled
 from innerloop._types import Chunk, Key, Metrics, Trials
 from innerloop.algorithms._critic import Auxiliary, TaskCritic
@@ -160,7 +161,7 @@ class PPO(Learner):
                 f"num_minibatches={self.num_minibatches}: must divide the {num_sequences} sequences of a batch."
             )
         order = jax.random.permutation(key, num_sequences).reshape(self.num_minibatches, -1)
-        return jax.tree.map(lambda x: x[order], batch)
+        return shared(jax.tree.map(lambda x: x[order], batch), axis=1)
 
     def _minibatch(self, state: OnPolicyState, batch: tuple[Sequences, Targets]) -> tuple[OnPolicyState, Metrics]:
         entropy_coef = scheduled(self.entropy_coef, state.num_updates)
@@ -173,7 +174,8 @@ class PPO(Learner):
         self, params: Params, sequences: Sequences, targets: Targets, entropy_coef: Array | float
     ) -> tuple[Float[Array, ""], Metrics]:
         transitions = sequences.transitions
-        outputs = jax.vmap(params.agent.unroll)(sequences.memory, transitions, sequences.trial_first)
+        seen = sequences.memory, transitions, sequences.trial_first
+        outputs = over_tasks(lambda agent, *seen: agent.unroll(*seen), params.agent, *seen)
         log_prob, old_log_prob = outputs.log_prob, transitions.extras.log_prob
         weight = weights(transitions.valid)
 

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int
 
 from innerloop._benchmark import Benchmark
 from innerloop._buffer import Replay, empty_replay
+from innerloop._devices import over_tasks
 from innerloop._env import Env, EnvSpec, blank_transition
 from innerloop._learner import Learner, apply_gradients
 from innerloop._rollout import where
@@ -161,8 +162,8 @@ class SAC(Learner):
     ) -> tuple[Float[Array, ""], tuple[Metrics, Float[Array, " window"]]]:
         """Of weighted windows. Metrics, and what the windows' priorities should be."""
         see_key, loss_key = jax.random.split(key)
-        now, after = jax.vmap(partial(seen, see_key, params.summary))(batch)
-        slow_after = jax.vmap(partial(seen, see_key, slow.summary))(batch)[1]
+        now, after = over_tasks(seen, (see_key, params.summary), batch)
+        slow_after = over_tasks(seen, (see_key, slow.summary), batch)[1]
         learned = batch.transitions.valid & (jnp.arange(self.window) >= self.burn_in)[None]
         reward = batch.transitions.next_timestep.reward
         played = Played(batch.transitions.action, reward, batch.goes_on, weights(learned) * weight[:, None])
@@ -191,8 +192,9 @@ def continued(transitions: Transition, across: bool) -> tuple[TimeStep, Float[Ar
     return jax.vmap(where)(following.last, later, following), goes_on
 
 
-def seen(key: Key, summary: Summary, window: Window) -> tuple[Array, Array]:
+def seen(reader: tuple[Key, Summary], window: Window) -> tuple[Array, Array]:
     """What is seen before each step of a window, and where its return goes on from, `[time features]`."""
+    key, summary = reader
 
     def step(memory: Memory, transition: Transition) -> tuple[Memory, tuple[Memory, Memory]]:
         after = where(transition.valid, summary.observe(key, memory, transition), memory)

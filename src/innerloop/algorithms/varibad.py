@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 
 from innerloop._benchmark import Benchmark
 from innerloop._buffer import Replay, empty_replay
+from innerloop._devices import over_tasks
 from innerloop._env import Env, EnvSpec, blank_transition
 from innerloop._learner import Learner, apply_gradients, clipped_adam
 from innerloop._rollout import where
@@ -114,8 +115,7 @@ class VariBADLearner(Learner):
         keys = jax.random.split(loss_key, self.batch_size)
 
         def loss(trained: tuple[Belief, Inference]) -> tuple[Float[Array, ""], Metrics]:
-            agent, inference = trained
-            losses, told = jax.vmap(lambda key, trial: inference.loss(key, agent, trial))(keys, trials)
+            losses, told = over_tasks(lambda nets, key, trial: nets[1].loss(key, nets[0], trial), trained, keys, trials)
             return losses.mean(), {name: x.mean() for name, x in told.items()}
 
         trained = (self._belief(state), state.inference)

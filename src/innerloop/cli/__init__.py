@@ -92,6 +92,9 @@ def _explain(error: Exception) -> int:
         return _fail(str(error), 128 + error.signal_number)
     if isinstance(error, OSError | NonFiniteError):
         return _fail(str(error), 1)
+    if type(error).__name__ == "JaxRuntimeError" and "Gloo" in str(error):
+        reason = str(error).split(": ", 1)[-1]
+        return _fail(f"another process is gone ({reason}). What was saved is good: `innerloop resume` goes on.", 1)
     if type(error).__name__ == "JaxRuntimeError" and "HostError: " in str(error):
         # A compiled program gives what an environment outside of it raised as text.
         return _fail(str(error).split("HostError: ", 1)[1].split("\n-----")[0].strip(), 1)

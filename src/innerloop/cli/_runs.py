@@ -10,10 +10,11 @@ import tyro
 
 from innerloop.cli import UsageError
 from innerloop.cli._parse import parse
+from innerloop.cli._train import SharedOptions, join_others, show_curves
 
 
 @dataclass(frozen=True)
-class ResumeOptions:
+class ResumeOptions(SharedOptions):
     """Go on with a run from its newest undamaged checkpoint to its budget, then evaluate it.
 
     It ends bit for bit where it would have ended without the interruption.
@@ -80,11 +81,14 @@ class ReportOptions:
 
 def resume_command(arguments: list[str]) -> int:
     """innerloop resume RUN"""
+    join_others(arguments)
     options = parse(ResumeOptions, arguments, "resume")
+    if (status := options.launched(["resume", *arguments])) is not None:
+        return status
     from innerloop._run import resume
-    from innerloop.cli._train import show_curves
 
-    show_curves(resume(options.run, show=not options.quiet), options.run)
+    if curves := resume(options.run, show=not options.quiet, num_devices=options.num_devices):
+        show_curves(curves, options.run)
     return 0
 
 
@@ -94,7 +98,6 @@ def evaluate_command(arguments: list[str]) -> int:
     if options.num_tasks < 1:
         raise UsageError(f"--num-tasks {options.num_tasks}: must be at least 1.")
     from innerloop._run import evaluate_run
-    from innerloop.cli._train import show_curves
 
     curves = evaluate_run(
         options.run,

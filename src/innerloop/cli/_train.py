@@ -1,6 +1,8 @@
 """innerloop train METHOD BENCHMARK"""
 
+import contextlib
 import dataclasses
+import io
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +12,50 @@ from innerloop.cli import UsageError, unknown
 from innerloop.cli._parse import HELP_FLAGS, flags, parse
 
 
+@dataclass(frozen=True, kw_only=True)
+class SharedOptions:
+    """Who shares the tasks of each batch. What is learned does not depend on it, up to rounding."""
+
+    num_devices: int = 1
+    """Devices of one process."""
+    num_processes: int = 1
+    """Processes. Without a coordinator they are started on this machine, and share its cores."""
+    coordinator: str | None = None
+    """HOST:PORT of process 0, where processes that you have started on many machines meet."""
+    process_id: int | None = None
+    """Which of them this is. SLURM, Open MPI and Kubernetes' indexed jobs tell it by themselves."""
+
+    def launched(self, arguments: list[str]) -> int | None:
+        """The exit status of several processes on this machine with these arguments, if that is what they are for."""
+        for name in ("num_devices", "num_processes"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least 1.")
+        if self.coordinator is None and self.process_id is not None:
+            raise UsageError(f"--process-id {self.process_id}: needs --coordinator HOST:PORT.")
+        if self.coordinator is not None or self.num_processes == 1:
+            return None
+        from innerloop._processes import launch
+
+        return launch(arguments, self.num_processes)
+
+
+def join_others(arguments: list[str]) -> None:
+    """If this is one of many processes, join the others: before the arguments are read as a whole, since that may look for
+    devices. What is wrong with them is told then."""
+    if not any(argument.startswith("--coordinator") for argument in arguments):
+        return
+    import tyro
+
+    with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()):
+        found, _ = tyro.cli(SharedOptions, args=arguments, return_unknown_args=True, add_help=False)
+        if found.coordinator is not None:
+            from innerloop._processes import join
+
+            join(found.coordinator, found.num_processes, found.process_id)
+
+
 @dataclass(frozen=True)
-class RunOptions:
+class RunOptions(SharedOptions):
     """The run: its randomness, where it goes, and how often it is looked at."""
 
     seed: int = 0
@@ -37,15 +81,20 @@ def train_command(arguments: list[str]) -> int:
     names = leading_names(arguments, "train METHOD BENCHMARK [options]")
     if not names:
         return _overview()
+    join_others(arguments)
     from innerloop._run import configure, run_experiment
 
     settings = known_settings(names)
     options = parse_with(settings, RunOptions, arguments[len(names) :], "train", names)
     run = {field.name: getattr(options.run, field.name) for field in dataclasses.fields(RunOptions)}
+    run = {name: value for name, value in run.items() if name not in SharedOptions.__dataclass_fields__}
     folder, show = run.pop("folder") or free_folder(Path("runs"), "-".join(names)), not run.pop("quiet")
+    if (status := options.run.launched(["train", *arguments, f"--folder={folder}"])) is not None:
+        return status
     config = configure(*names, settings=options.method, **run)
-    curves = run_experiment(config, folder, show=show)
-    show_curves(curves, folder)
+    curves = run_experiment(config, folder, show=show, num_devices=options.run.num_devices)
+    if curves:
+        show_curves(curves, folder)
     return 0
 
 
