@@ -13,6 +13,7 @@ import optax
 from jaxtyping import Array, Float
 
 from innerloop._benchmark import Benchmark
+from innerloop._callbacks import write_whole
 from innerloop._collect import JaxCollector
 from innerloop._evaluate import AdaptationCurve, held_out_tasks
 from innerloop._learner import Learner
@@ -77,9 +78,7 @@ def contrast_run(folder: str | Path, *, num_tasks: int | None = None, show: bool
     found: dict[str, Any] = {name: rounds(curve) for name, curve in curves.items()}
     scratch, rate = _from_scratch(config.settings, benchmark, per_round, num_rounds)
     found |= {SCRATCH: _rounded(scratch), "step_size": rate, "num_tasks": num_tasks}
-    part = (folder / CONTRASTS).with_suffix(".part")
-    part.write_text(json.dumps(found, indent=1) + "\n")
-    part.replace(folder / CONTRASTS)
+    write_whole(folder / CONTRASTS, json.dumps(found, indent=1) + "\n")
     return found
 
 

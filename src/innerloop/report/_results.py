@@ -2,13 +2,13 @@
 
 import dataclasses
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from innerloop._callbacks import write_whole
 from innerloop._evaluate import AdaptationCurve, stack_seeds
 from innerloop._machine import provenance
 from innerloop.recipes import Recipe
@@ -86,10 +86,7 @@ def read_result(folder: str | Path, id: str) -> dict[str, Any] | None:
 def write_result(folder: str | Path, result: dict[str, Any]) -> Path:
     """Store a result, whole or not at all."""
     path = Path(folder) / f"{result['id']}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps(result, indent=1) + "\n")
-    part.replace(path)
+    write_whole(path, json.dumps(result, indent=1) + "\n")
     return path
 
 
