@@ -1,8 +1,11 @@
 """Packages that need not be installed: `pip install innerloop[EXTRA]` brings them."""
 
+import contextlib
 import importlib
 import importlib.util
+import io
 import warnings
+from pathlib import Path
 from types import ModuleType
 
 EXTRAS = {
@@ -12,6 +15,7 @@ EXTRAS = {
     "jumanji": "jumanji",
     "gymnasium": "gymnasium",
     "mujoco": "mujoco",
+    "mjx": "mujoco.mjx",
     "metaworld": "metaworld",
     "ray": "ray",
 }
@@ -20,7 +24,10 @@ EXTRAS = {
 
 def installed(extra: str) -> bool:
     """Whether the package of an extra is here."""
-    return importlib.util.find_spec(EXTRAS[extra]) is not None
+    top, *within = EXTRAS[extra].split(".")
+    found = importlib.util.find_spec(top)
+    places = (found and found.submodule_search_locations) or []
+    return found is not None and (not within or any(Path(place, *within).exists() for place in places))
 
 
 def package(extra: str, module: str = "") -> ModuleType:
@@ -28,7 +35,7 @@ def package(extra: str, module: str = "") -> ModuleType:
     name = EXTRAS[extra]
     if not installed(extra):
         raise ValueError(f"this needs the package {name}, which is not installed: pip install 'innerloop[{extra}]'.")
-    with warnings.catch_warnings():
-        # What a package says of the packages that it needs is not for whoever uses this one.
+    # What a package says of the packages that it needs is not for whoever uses this one.
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore", DeprecationWarning)
         return importlib.import_module(f"{name}.{module}" if module else name)

@@ -126,3 +126,14 @@ def test_a_missing_package_is_one_clear_error(monkeypatch):
     robots.simulator.cache_clear()
     with pytest.raises(ValueError, match=r"innerloop\[mujoco\]"):
         Locomotion(robots.CHEETAH, robots.at_speed).reset(KEY, None)
+
+
+def test_engines_that_are_not_there_or_cannot_change_bodies_are_refused():
+    with pytest.raises(ValueError, match=r"engine='warp'.*mujoco, mjx"):
+        Locomotion(robots.HOPPER, robots.forward, engine="warp")
+    env, robot = Locomotion(robots.HOPPER, robots.forward, engine="mjx"), robots.HOPPER
+    body = Body(
+        jnp.ones(robot.num_bodies), jnp.ones((robot.num_bodies, 3)), jnp.ones(6), jnp.ones((robot.num_shapes, 3))
+    )
+    with pytest.raises(ValueError, match=r"engine='mjx'.*need engine='mujoco'"):
+        env.step(KEY, body, None, jnp.zeros(3))

@@ -148,18 +148,14 @@ def _meta_world() -> tuple[OptionalRow, ...]:
         )
         for skill, what in skills.items()
     )
-    several = tuple(
+    several = {
+        "ML10": "A robot arm learns ten skills, and is tested on five others; 50 goals of each",
+        "ML45": "A robot arm learns 45 skills, and is tested on five others; 50 goals of each",
+        "MT10": "A robot arm learns ten skills and is tested on them; told which, and the goal",
+        "MT50": "A robot arm learns fifty skills and is tested on them; told which, and the goal",
+    }
+    many = (
         _row("metaworld", name.lower(), summary, source, 500, partial(bridges.metaworld, name))
-        for name, summary in (
-            ("ML10", "A robot arm learns ten skills, and is tested on five others; 50 goals of each"),
-            ("ML45", "A robot arm learns 45 skills, and is tested on five others; 50 goals of each"),
-        )
+        for name, summary in several.items()
     )
-    shown = tuple(
-        replace(_row("metaworld", name.lower(), summary, source, 500, partial(bridges.metaworld, name)), num_episodes=1)
-        for name, summary in (
-            ("MT10", "A robot arm learns ten skills and is tested on them; told which, and the goal"),
-            ("MT50", "A robot arm learns fifty skills and is tested on them; told which, and the goal"),
-        )
-    )
-    return *single, *several, *shown
+    return *single, *(replace(row, num_episodes=1) if row.name.startswith("mt") else row for row in many)

@@ -1,4 +1,4 @@
-"""MuJoCo robots with the tasks of the meta-RL papers; they need the extra `mujoco`."""
+"""MuJoCo robots with the tasks of the meta-RL papers; they need the extra `mujoco`, or `mjx`."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -19,6 +19,7 @@ from innerloop.bridges._mujoco import (
     HUMANOID,
     WALKER,
     Body,
+    Engine,
     Goal,
     Heading,
     Locomotion,
@@ -75,13 +76,16 @@ def _row(
     name: str,
     summary: str,
     source: str,
-    env: Locomotion,
+    make_env: Callable[..., Locomotion],
     train: Callable[[], TaskDistribution],
     test: Callable[[], TaskDistribution],
     ood: Callable[[], TaskDistribution] | None = None,
+    engine: Engine = "mujoco",
 ) -> OptionalRow:
+    env = make_env(engine=engine)
+
     def parts() -> Mapping[str, Any]:
-        package("mujoco")
+        package(engine)
         return {
             "env": env,
             "train": train(),
@@ -95,7 +99,13 @@ def _row(
             },
         }
 
-    return OptionalRow("mujoco", name, summary, source, NUM_EPISODES, env.spec.max_steps, parts, ("idle", "random"))
+    return OptionalRow(engine, name, summary, source, NUM_EPISODES, env.spec.max_steps, parts, ("idle", "random"))
+
+
+def _both(name: str, summary: str, source: str, *parts: Any) -> tuple[OptionalRow, OptionalRow]:
+    """The benchmark over the simulator in C, and over the one that is compiled."""
+    compiled = f"`{name}` with physics compiled by XLA, in single precision"
+    return _row(name, summary, source, *parts), _row(f"mjx-{name}", compiled, source, *parts, engine="mjx")
 
 
 def _varied(name: str, robot: Robot) -> OptionalRow:
@@ -106,7 +116,7 @@ def _varied(name: str, robot: Robot) -> OptionalRow:
         f"{name}-params",
         f"A {name} runs forward, made otherwise in each of 40 + 10 tasks: masses, inertias, damping, friction",
         "Rakelly et al. 2019, random parameters; factors are this library's",
-        Locomotion(robot, forward, MAX_STEPS, falls=True),
+        partial(Locomotion, robot, forward, MAX_STEPS, falls=True),
         partial(part, 0),
         partial(part, 1),
     )
@@ -116,19 +126,19 @@ def rows() -> Rows:
     """The family's benchmarks by name."""
     straight = partial(along, control=0.05)
     found = (
-        _row(
+        *_both(
             "cheetah-dir",
             "A half-cheetah runs forward or backward; the reward tells which",
             "Rakelly et al. 2019; Zintgraf et al. 2020",
-            Locomotion(CHEETAH, straight, MAX_STEPS),
+            partial(Locomotion, CHEETAH, straight, MAX_STEPS),
             both_ways,
             both_ways,
         ),
-        _row(
+        *_both(
             "cheetah-vel",
             "A half-cheetah runs at a speed between 0 and 3 m/s that the reward tells; beyond: 3 to 4 m/s",
             "Rakelly et al. 2019; Zintgraf et al. 2020; beyond: Melo 2022",
-            Locomotion(CHEETAH, at_speed, MAX_STEPS),
+            partial(Locomotion, CHEETAH, at_speed, MAX_STEPS),
             partial(speeds, 0.0, 3.0),
             partial(speeds, 0.0, 3.0),
             partial(speeds, 3.0, 4.0),
@@ -137,31 +147,31 @@ def rows() -> Rows:
             "cheetah-vel-maml",
             "The same with speeds between 0 and 2 m/s",
             "Finn et al. 2017 (MAML)",
-            Locomotion(CHEETAH, at_speed, MAX_STEPS),
+            partial(Locomotion, CHEETAH, at_speed, MAX_STEPS),
             partial(speeds, 0.0, 2.0),
             partial(speeds, 0.0, 2.0),
         ),
-        _row(
+        *_both(
             "ant-dir",
             "An ant runs forward or backward; the reward tells which",
             "Rakelly et al. 2019; Zintgraf et al. 2020",
-            Locomotion(ANT, partial(along, control=0.5, alive=1.0), MAX_STEPS, falls=True),
+            partial(Locomotion, ANT, partial(along, control=0.5, alive=1.0), MAX_STEPS, falls=True),
             both_ways,
             both_ways,
         ),
-        _row(
+        *_both(
             "ant-goal",
             "An ant runs to a place within 3 m that the reward tells, and sees where it is",
             "Rakelly et al. 2019; Zintgraf et al. 2020",
-            Locomotion(ANT, near, MAX_STEPS, sees_place=True),
+            partial(Locomotion, ANT, near, MAX_STEPS, sees_place=True),
             partial(Sampled, goal_in_disc),
             partial(Sampled, goal_in_disc),
         ),
-        _row(
+        *_both(
             "humanoid-dir",
             "A humanoid runs in a direction that the reward tells",
             "Rakelly et al. 2019",
-            Locomotion(HUMANOID, partial(along, control=0.1, alive=5.0, weight=1.25), MAX_STEPS, falls=True),
+            partial(Locomotion, HUMANOID, partial(along, control=0.1, alive=5.0, weight=1.25), MAX_STEPS, falls=True),
             partial(Sampled, any_way),
             partial(Sampled, any_way),
         ),

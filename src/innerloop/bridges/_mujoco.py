@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import equinox as eqx
 import jax
@@ -158,10 +158,14 @@ def forward(task: Body, motion: Motion, action: Array, *, control: float = 1e-3,
     return alive + motion.speed[0] - control * jnp.sum(action**2)
 
 
-class LocomotionState(NamedTuple):
-    """`physics` is MuJoCo's full state, its doubles as pairs of words; `steps` were done so far."""
+Engine = Literal["mujoco", "mjx"]
 
-    physics: UInt32[Array, " words"]
+
+class LocomotionState(NamedTuple):
+    """`physics` is MuJoCo's full state, its doubles as pairs of words (`mjx`: positions and velocities); `steps` were done so
+    far."""
+
+    physics: UInt32[Array, " words"] | Float[Array, " joints"]
     steps: Int[Array, ""]
 
 
@@ -171,6 +175,9 @@ class Locomotion(Env):
     Observations are joint positions, without where the robot is unless `sees_place`, and joint velocities. An episode
     terminates when the robot falls, if `falls`, and is truncated after `max_steps`. `reward` gets the task. A task that is
     a `Body` changes what the robot is made of.
+
+    `engine`: "mujoco", the simulator in C; or "mjx", the same physics compiled by XLA in single precision, for accelerators,
+    without tasks that are a `Body`.
     """
 
     spec: EnvSpec
@@ -178,14 +185,24 @@ class Locomotion(Env):
     reward: Reward = eqx.field(static=True)
     falls: bool = eqx.field(static=True)
     sees_place: bool = eqx.field(static=True)
+    engine: Engine = eqx.field(static=True)
 
     def __init__(
-        self, robot: Robot, reward: Reward, max_steps: int = 200, *, falls: bool = False, sees_place: bool = False
+        self,
+        robot: Robot,
+        reward: Reward,
+        max_steps: int = 200,
+        *,
+        falls: bool = False,
+        sees_place: bool = False,
+        engine: Engine = "mujoco",
     ):
+        if engine not in get_args(Engine):
+            raise ValueError(f"Locomotion(engine={engine!r}): choose one of {', '.join(get_args(Engine))}.")
         num_seen = robot.num_positions + robot.num_velocities - (0 if sees_place else robot.num_hidden)
         actions = Box((robot.num_actions,), -robot.max_action, robot.max_action)
         self.spec = EnvSpec(Box((num_seen,)), actions, max_steps)
-        self.robot, self.reward, self.falls, self.sees_place = robot, reward, falls, sees_place
+        self.robot, self.reward, self.falls, self.sees_place, self.engine = robot, reward, falls, sees_place, engine
 
     def reset(self, key: Key, task: Task) -> tuple[LocomotionState, TimeStep]:
         robot = self.robot
@@ -200,6 +217,8 @@ class Locomotion(Env):
         robot = self.robot
         action = jnp.clip(action, -robot.max_action, robot.max_action)
         body = task if isinstance(task, Body) else ()
+        if body and self.engine != "mujoco":
+            raise ValueError(f"Locomotion(engine={self.engine!r}): robots made otherwise (Body) need engine='mujoco'.")
         physics, motion, is_sound = self._ask("step", state.physics, action, *body)
         steps = state.steps + 1
         timestep = advance(
@@ -211,18 +230,27 @@ class Locomotion(Env):
         )
         return LocomotionState(physics, steps), timestep
 
-    def _ask(self, what: str, *arguments: Array) -> tuple[UInt32[Array, " words"], Motion, Bool[Array, ""]]:
-        """Have the simulator do something for all tasks at once: the state, what of it is seen, whether physics went well."""
-        host = simulator(self.robot)
+    def _ask(self, what: str, *arguments: Array) -> tuple[Array, Motion, Bool[Array, ""]]:
+        """Have the simulator do something: the state, what of it is seen, whether physics went well."""
         num_moving = self.robot.num_positions + self.robot.num_velocities
+        if self.engine == "mjx":
+            from innerloop.bridges._mjx import compiled_simulator
+
+            physics, moving, is_sound = getattr(compiled_simulator(self.robot), what)(*arguments)
+        else:
+            physics, moving, is_sound = self._ask_host(what, num_moving, *arguments)
+        position, velocity, speed = jnp.split(moving, [self.robot.num_positions, num_moving])
+        return physics, Motion(position, velocity, speed), is_sound
+
+    def _ask_host(self, what: str, num_moving: int, *arguments: Array) -> tuple[Array, ...]:
+        """One call for all tasks."""
+        host = simulator(self.robot)
         shapes = (
             jax.ShapeDtypeStruct((host.num_words,), jnp.uint32),
             jax.ShapeDtypeStruct((num_moving + 2,), jnp.float32),
             jax.ShapeDtypeStruct((), bool),
         )
-        physics, moving, is_sound = call_host(getattr(host, what), shapes, *arguments)
-        position, velocity, speed = jnp.split(moving, [self.robot.num_positions, num_moving])
-        return physics, Motion(position, velocity, speed), is_sound
+        return call_host(getattr(host, what), shapes, *arguments)
 
     def _obs(self, motion: Motion) -> Array:
         bound = self.robot.max_seen_velocity
@@ -242,7 +270,7 @@ class Locomotion(Env):
 @functools.cache
 def simulator(robot: Robot) -> "Simulator":
     """The one simulator of a robot in this process. Raises ValueError if MuJoCo or Gymnasium is missing."""
-    return Simulator(robot, package("mujoco"), package("gymnasium"))
+    return Simulator(robot, package("mujoco"))
 
 
 MAX_BODIES = 4096
@@ -252,11 +280,10 @@ MAX_BODIES = 4096
 class Simulator:
     """Steps batches of states over threads. Methods take NumPy arrays with any axes in front, all the same."""
 
-    def __init__(self, robot: Robot, mujoco: Any, gymnasium: Any):
+    def __init__(self, robot: Robot, mujoco: Any):
         from mujoco.rollout import Rollout
 
-        path = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / robot.file
-        self.robot, self.model = robot, _load(mujoco, path)
+        self.robot, self.model = robot, load(robot)
         self._start = mujoco.MjData(self.model)
         num_threads = usable_cores()
         self.data = [mujoco.MjData(self.model) for _ in range(num_threads)]
@@ -361,8 +388,13 @@ def _rows(array: Any, dtype: Any) -> np.ndarray:
     return np.ascontiguousarray(array.reshape(-1, array.shape[-1]), dtype)
 
 
-def _load(mujoco: Any, path: Path) -> Any:
-    """A model. Warnings of the files' age would go to stderr, and to a file where the program was started."""
+def load(robot: Robot) -> Any:
+    """A robot's model. Warnings of the files' age would go to stderr, and to a file where the program was started.
+
+    Raises ValueError if MuJoCo or Gymnasium is missing.
+    """
+    mujoco = package("mujoco")
+    path = Path(str(package("gymnasium").__file__)).parent / "envs" / "mujoco" / "assets" / robot.file
     before = mujoco.get_mju_user_warning()
     mujoco.set_mju_user_warning(lambda message: None)
     try:
