@@ -15,20 +15,22 @@ pytest.importorskip("gymnasium")
 pytest.importorskip("mujoco.mjx")
 
 KEY = jax.random.key(0)
-HORIZON = {"cheetah": (robots.CHEETAH, 8), "ant": (robots.ANT, 8), "hopper": (robots.HOPPER, 8)}
-"""Steps over which the two are compared: beyond, they drift apart."""
+ROBOTS = {"cheetah": (robots.CHEETAH, 10), "hopper": (robots.HOPPER, 10), "ant": (robots.ANT, 2)}
+"""How many steps are compared: the ant's feet touch the ground in the third one."""
 
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
-    """MuJoCo writes warnings to a file where the program was started."""
+    """MuJoCo writes warnings to a file where the program was started; MJX lets arrays of other ranks and types fit."""
     monkeypatch.chdir(tmp_path)
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        yield
 
 
-@pytest.mark.parametrize("name", list(HORIZON))
+@pytest.mark.parametrize("name", list(ROBOTS))
 def test_a_short_horizon_is_that_of_the_simulator_in_c(name):
-    """Observations and rewards of three robots, from one start, with the same random actions; one step, then several."""
-    robot, num_steps = HORIZON[name]
+    """Observations and rewards, from one start and with the same random actions."""
+    robot, num_steps = ROBOTS[name]
     plain, compiled = (
         Locomotion(robot, partial(robots.along, control=0.1), falls=True, engine=engine) for engine in ("mujoco", "mjx")
     )
@@ -37,20 +39,17 @@ def test_a_short_horizon_is_that_of_the_simulator_in_c(name):
     seen = [jax.jit(jax.vmap(env.reset, (0, None)))(keys, task) for env in (plain, compiled)]
     np.testing.assert_allclose(seen[0][1].obs, seen[1][1].obs, atol=1e-6)
     rng = np.random.default_rng(0)
-    for i in range(num_steps):
+    for _ in range(num_steps):
         action = rng.uniform(-1, 1, (3, robot.num_actions)).astype(np.float32)
         seen = [step(KEY, task, state, action) for step, (state, _) in zip(steps, seen, strict=True)]
         (_, a), (_, b) = seen
-        tolerance = 1e-4 if i == 0 else 5e-2
-        np.testing.assert_allclose(a.obs, b.obs, atol=tolerance)
-        np.testing.assert_allclose(a.reward, b.reward, atol=tolerance)
+        np.testing.assert_allclose(a.obs, b.obs, atol=1e-3)
+        np.testing.assert_allclose(a.reward, b.reward, atol=1e-4)
         np.testing.assert_array_equal(a.last, b.last)
-        if a.last.any():
-            break
 
 
 def test_a_state_that_is_not_finite_ends_the_episode():
-    env = Locomotion(robots.HOPPER, robots.forward, falls=True, engine="mjx")
+    env = Locomotion(robots.HOPPER, partial(robots.along, control=0.1), falls=True, engine="mjx")
     state, _ = env.reset(KEY, Heading(jnp.zeros(2)))
     broken = state._replace(physics=state.physics.at[4].set(jnp.inf))
     _, timestep = jax.jit(env.step)(KEY, Heading(jnp.zeros(2)), broken, jnp.zeros(3))

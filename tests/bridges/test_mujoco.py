@@ -128,12 +128,10 @@ def test_a_missing_package_is_one_clear_error(monkeypatch):
         Locomotion(robots.CHEETAH, robots.at_speed).reset(KEY, None)
 
 
-def test_engines_that_are_not_there_or_cannot_change_bodies_are_refused():
-    with pytest.raises(ValueError, match=r"engine='warp'.*mujoco, mjx"):
-        Locomotion(robots.HOPPER, robots.forward, engine="warp")
+def test_an_engine_that_cannot_change_bodies_says_so():
     env, robot = Locomotion(robots.HOPPER, robots.forward, engine="mjx"), robots.HOPPER
     body = Body(
         jnp.ones(robot.num_bodies), jnp.ones((robot.num_bodies, 3)), jnp.ones(6), jnp.ones((robot.num_shapes, 3))
     )
     with pytest.raises(ValueError, match=r"engine='mjx'.*need engine='mujoco'"):
-        env.step(KEY, body, None, jnp.zeros(3))
+        env.step(KEY, body, robots.LocomotionState(jnp.zeros(12), jnp.zeros((), jnp.int32)), jnp.zeros(3))

@@ -1,7 +1,8 @@
 """MuJoCo's physics compiled by XLA (MJX), for accelerators; needs `pip install innerloop[mjx]`.
 
-The same models and the same equations as MuJoCo in C, in single precision. One step agrees to single precision; trajectories
-drift apart as chaotic ones do, after some ten steps in which feet touch the ground.
+The same models and the same equations as MuJoCo in C, in single precision. Robots in a plane agree with it for some ten
+steps, then drift apart as chaotic ones do. Others differ from it where they touch the ground: the pyramid that stands for the
+cone of friction is turned otherwise.
 """
 
 import functools
