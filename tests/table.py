@@ -270,7 +270,7 @@ LEARNERS: dict[str, Callable[[], tuple[Learner, Collector]]] = {
     "oracle": lambda: method(Oracle(widths=(8,))),
     "oracle-modular": lambda: method(Oracle(widths=(8, 8), policy="modular"), "ten-tasks"),
 }
-SPREAD = ("ppo-trials", "ppo-stream", "maml-chunks", "reptile", "pearl")
+SPREAD = ("ppo-trials", "ppo-stream", "reptile", "pearl")
 """Rows that are spread over two devices in the everyday tests, one for each collector and family."""
 VARIANTS = (
     *("ppo-critic", "ppo-predictor", "ppo-bptt", "ppo-cut", "ppo-value-clip", "ppo-stream-cut", "oracle"),

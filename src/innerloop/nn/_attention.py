@@ -187,7 +187,7 @@ class LookupBlock(Block):
         self.context = checked(context)
         project = Linear(key, num_in, 2 * num_keys + num_values)
         scale = np.repeat(np.asarray([KEY_SCALE, VALUE_SCALE], np.float32), [2 * num_keys, num_values])
-        self.project = eqx.tree_at(lambda x: x.weight, project, project.weight * scale)
+        self.project = eqx.tree_at(lambda x: x.weight, project, project.weight * scale[None])
         self.num_keys = num_keys
         self.num_values = num_values
 
