@@ -4,8 +4,8 @@
     python benchmarks/speed_classic.py gridnavi-rl2     # our row alone, printed as JSON
 
 A COMMAND runs the older library's own code at its own configuration and prints, as its last line, JSON with `peer`, what it
-is, and `steps_per_second`, environment steps over wall-clock of training, start-up left out. Rows do that work here: same
-task, trial, net, batch, epochs and gradient steps.
+is, and the `steps` of the environment and `seconds` of wall-clock of training, start-up left out. Rows do that work here:
+same task, trial, net, batch, epochs and gradient steps.
 
 `gridnavi-rl2`, `gridnavi-varibad`: the VariBAD repository's configurations for the grid (16 trials of 60 steps an update, 2
 epochs of 4 minibatches, GRU of 64; VariBAD: 3 steps on 25 trajectories with all terms of the bound). `particles-maml`:
@@ -66,7 +66,8 @@ def main() -> None:
         done = subprocess.run(shlex.split(command), stdout=subprocess.PIPE, text=True, check=True)
         theirs = json.loads(done.stdout.splitlines()[-1])
         ours = apart(__file__, name)["steps_per_second"]
-        rows[name] = {"ours": ours, **theirs, "ratio": round(ours / theirs["steps_per_second"], 1)}
+        ratio = ours * theirs["seconds"] / theirs["steps"]
+        rows[name] = {"steps_per_second": ours, "theirs": theirs, "ratio": round(ratio, 1)}
         print(name, rows[name], flush=True)
     if not rows:
         sys.exit("usage: python benchmarks/speed_classic.py ROW=COMMAND ...")
