@@ -16,7 +16,6 @@ and of two after 3 updates, relative to the largest parameter of each array.
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -68,9 +67,9 @@ def speed(row: str) -> float:
 
 def in_processes(row: str, number: int) -> int:
     """Steps a second, by the leader's clock."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"localhost:{free.getsockname()[1]}"
+    from innerloop._processes import free_address
+
+    address = free_address()
     calls = [[sys.executable, __file__, row, str(number), str(i), address] for i in range(number)]
     running = [subprocess.Popen(call, stdout=subprocess.PIPE, text=True) for call in calls]
     printed = [process.communicate()[0] for process in running]

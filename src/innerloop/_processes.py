@@ -93,6 +93,13 @@ class Follower:
         """Nothing to clean up."""
 
 
+def free_address() -> str:
+    """Where processes of this machine can meet."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return f"localhost:{free.getsockname()[1]}"
+
+
 def launch(arguments: Sequence[str], num_processes: int) -> int:
     """`innerloop ARGUMENTS` in so many processes of this machine, which share its cores; returns the exit status.
 
@@ -102,9 +109,7 @@ def launch(arguments: Sequence[str], num_processes: int) -> int:
     Raises:
         ChildProcessError: one that is not the leader failed.
     """
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        coordinator = f"localhost:{free.getsockname()[1]}"
+    coordinator = free_address()
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     members = []
     with contextlib.ExitStack() as stack:

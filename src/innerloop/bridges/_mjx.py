@@ -1,8 +1,8 @@
 """MuJoCo's physics compiled by XLA (MJX), for accelerators; needs `pip install innerloop[mjx]`.
 
 The same models and the same equations as MuJoCo in C, in single precision. Robots in a plane agree with it for some ten
-steps, then drift apart as chaotic ones do. Others differ from it where they touch the ground: the pyramid that stands for the
-cone of friction is turned otherwise.
+steps, then drift apart as chaotic ones do. The ant differs from it where it touches the ground: the pyramid that stands for
+the cone of friction is turned otherwise. The humanoid was not compared.
 """
 
 import functools
