@@ -63,8 +63,8 @@ ORDERS = {
         first_only=True,
     ),
     "cheetah-vel": Order(
-        "Rakelly et al. 2019: who adapts to the speed is ahead of who does not",
-        {"cheetah-vel-rl2": "adapt_2", "cheetah-vel-memoryless": "adapt_2"},
+        "Rakelly et al. 2019: PEARL ahead with fewer steps; who adapts to the speed is ahead of who does not",
+        {"cheetah-vel-pearl": "adapt_2", "cheetah-vel-rl2": "adapt_2", "cheetah-vel-memoryless": "adapt_2"},
     ),
 }
 

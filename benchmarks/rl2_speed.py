@@ -59,6 +59,17 @@ def rows() -> dict[str, dict[str, Any]]:
         "settings": Memoryless(training=cartpole),
         "peer": {"name": "PureJaxRL PPO", "steps_per_second": 111_000, "target": 1, "compile_seconds": 6.8},
     }
+    found["cartpole-rnn-as-purejaxrl"] = {
+        "benchmark": "cartpole",
+        "settings": RL2(
+            hidden_size=128,
+            encoder_widths=(128,),
+            head_widths=(128,),
+            head_obs=False,
+            reset_at_episodes=True,
+            training=cartpole,
+        ),
+    }
     return found
 
 

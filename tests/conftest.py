@@ -1,5 +1,6 @@
 """Strict by default: no silent dtype or rank promotion, two virtual CPU devices, shapes checked, warnings are errors."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,9 @@ import jax
 import pytest
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 from jaxtyping import install_import_hook
+
+# Tracing makes millions of objects that live on, and looking through them again and again takes a tenth of the time.
+gc.set_threshold(50_000, 20, 50)
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

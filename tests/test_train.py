@@ -66,9 +66,10 @@ def same_key_same_run_and_callbacks_change_nothing() -> None:
     assert not np.array_equal(plain.params.agent.core.recurrent, other.params.agent.core.recurrent)
 
 
-def test_same_key_same_run_and_callbacks_change_nothing() -> None:
+def test_same_key_same_run_and_callbacks_change_nothing(tmp_path: Path) -> None:
     """Segments of other lengths are other programs, so this holds for the compiler as users have it, not as tests do."""
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    environment["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path)
     code = "import test_train; test_train.same_key_same_run_and_callbacks_change_nothing()"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=Path(__file__).parent, env=environment, capture_output=True, text=True)

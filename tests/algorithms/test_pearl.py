@@ -110,6 +110,23 @@ def test_contexts_are_first_episodes_and_no_fewer_than_from_the_prior() -> None:
     assert bool(jnp.all(contexts.valid == (jnp.arange(400)[None] < 20 * counts[:, None])))
 
 
+@pytest.mark.parametrize("context_steps", [30, 300])
+def test_steps_of_a_context_are_drawn_once_each_from_its_episodes(context_steps: int) -> None:
+    learner = replace(SMALL, num_prior_episodes=5, context_steps=context_steps).learner(ROW)
+    _, trials = played(learner, ROW, num_rounds=20)
+    # A reward that tells which step of the trial it was.
+    numbers = jnp.broadcast_to(jnp.arange(400.0).reshape(20, 1, 20), trials.transitions.valid.shape)
+    numbered = eqx.tree_at(lambda trials: trials.transitions.next_timestep.reward, trials, numbers)
+    state = eqx.filter_jit(learner._keep)(learner.init(KEY), numbered)
+    slot = jnp.argmax(state.newest.num_items)
+    contexts = jax.vmap(lambda key: learner._context(key, state.newest, slot))(jax.random.split(KEY, 200))
+    assert contexts.valid.shape == (200, context_steps)
+    drawn = [np.asarray(x[valid]) for x, valid in zip(contexts.next_timestep.reward, contexts.valid, strict=True)]
+    assert all(len(np.unique(x)) == len(x) for x in drawn)
+    assert {len(x) for x in drawn} == {min(20 * episodes, context_steps) for episodes in range(5, 21)}
+    assert len(np.unique(np.concatenate(drawn))) > 360
+
+
 def test_replay_keeps_tasks_apart_and_trains_on_the_shaped_reward_which_the_context_never_shows() -> None:
     learner = replace(SMALL, training=replace(FEW, capacity=16_000)).learner(ROW)
     _, trials = played(learner, ROW, num_tasks=40, num_rounds=20)
@@ -167,5 +184,9 @@ def test_settings_that_make_no_sense_are_refused() -> None:
         replace(SMALL, training=replace(FEW, window=2)).learner(ROW)
     with pytest.raises(ValueError, match="num_prior_episodes=21"):
         replace(SMALL, num_prior_episodes=21).learner(ROW)
+    with pytest.raises(ValueError, match="context_steps=0: must be at least 1"):
+        replace(SMALL, context_steps=0).learner(ROW)
+    with pytest.raises(ValueError, match="encoder='gru'"):
+        replace(SMALL, context_steps=8, encoder="gru").learner(ROW)
     with pytest.raises(ValueError, match="latent_size=0"):
         replace(SMALL, latent_size=0).learner(ROW).init(KEY)

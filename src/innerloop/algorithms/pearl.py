@@ -74,6 +74,7 @@ class PEARLLearner(Learner):
             one of them, as many as the agent may have played when it first looks at its posterior, or later.
         num_slots: tasks that replay has room for, if `tasks` does not say. capacity: steps kept of each.
         num_prior_episodes: first episodes of a trial whose z comes from the prior.
+        context_steps: so many of a context's steps, drawn without replacement, are shown to the encoder; None: all.
         tasks_per_step, batch_size: tasks of a gradient step, and steps of each of them.
     """
 
@@ -93,6 +94,7 @@ class PEARLLearner(Learner):
     num_contexts: int = eqx.field(static=True, default=4)
     num_prior_episodes: int = eqx.field(static=True, default=1)
     kl_coef: float = eqx.field(static=True, default=0.1)
+    context_steps: int | None = eqx.field(static=True, default=None)
 
     def init(self, key: Key) -> PEARLState:
         encoder_key, nets_key, latent_key = jax.random.split(key, 3)
@@ -178,11 +180,17 @@ class PEARLLearner(Learner):
 
     def _context(self, key: Key, newest: TaskReplay, slot: Int[Array, ""]) -> Transition:
         """First episodes of one of the newest trials on a task, as a sequence."""
-        trial_key, number_key = jax.random.split(key)
+        trial_key, number_key, steps_key = jax.random.split(key, 3)
         trial = jax.tree.map(lambda x: x[0], newest.sample(trial_key, slot, 1))
         number = jax.random.randint(number_key, (), self.num_prior_episodes, self.num_episodes + 1)
         shown = jnp.arange(self.num_episodes) < number
-        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), trial._replace(valid=trial.valid & shown[:, None]))
+        trial = trial._replace(valid=trial.valid & shown[:, None])
+        context = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), trial)
+        if self.context_steps is None:
+            return context
+        order = jnp.where(context.valid, jax.random.uniform(steps_key, context.valid.shape), -1.0)
+        _, chosen = jax.lax.top_k(order, min(self.context_steps, order.size))
+        return jax.tree.map(lambda x: x[chosen], context)
 
     def _loss(
         self, params: Params, key: Key, slow: SoftNets, context: Transition, steps: Step
@@ -232,6 +240,8 @@ class PEARL:
     """Weight of the KL of the posterior to the standard normal."""
     num_prior_episodes: int = 1
     """First episodes of a trial whose task vector comes from the prior, whatever has been seen."""
+    context_steps: int | None = None
+    """Steps that a context consists of in training, drawn from its episodes; none: all. Agents that play see all."""
     tasks_per_step: int = 16
     """Tasks of a gradient step, among which its `batch_size` steps are shared out."""
     num_contexts: int = 4
@@ -264,6 +274,11 @@ class PEARL:
             raise ValueError(
                 f"num_prior_episodes={self.num_prior_episodes}: {benchmark.name} has trials of "
                 f"{benchmark.num_episodes} episodes; choose 1 to as many."
+            )
+        if self.context_steps is not None and (self.context_steps < 1 or self.encoder != "product"):
+            raise ValueError(
+                f"context_steps={self.context_steps}: must be at least 1, and steps are drawn for encoder='product' alone, "
+                f"which reads them in any order; here encoder={self.encoder!r}."
             )
         tasks = benchmark.train if isinstance(benchmark.train, Finite) else None
 
@@ -300,4 +315,5 @@ class PEARL:
             self.num_contexts,
             self.num_prior_episodes,
             self.kl_coef,
+            self.context_steps,
         )

@@ -1,6 +1,8 @@
 """Recipes on environments of packages that are extras."""
 
 from innerloop.algorithms._on_policy import OnPolicy
+from innerloop.algorithms._soft import OffPolicy
+from innerloop.algorithms.pearl import PEARL
 from innerloop.algorithms.rl2 import RL2
 from innerloop.recipes._recipe import Recipe
 
@@ -39,5 +41,20 @@ ROWS: tuple[Recipe, ...] = (
         source="the package's configuration for CPUs says 0.8 and more, sum of 3 episodes on its own rulesets",
         num_test_tasks=1000,
         notes={"setting": XLAND},
+    ),
+    Recipe(
+        id="ml1-reach-pearl",
+        method="pearl",
+        benchmark="ml1-reach",
+        settings=PEARL(
+            encoder_widths=(128, 128),
+            kl_coef=1e-2,
+            context_steps=128,
+            training=OffPolicy(num_updates=40, num_tasks=4, num_gradient_steps=600, capacity=20_000),
+        ),
+        metric="last",
+        source="for benchmarks/official.py",
+        num_test_tasks=20,
+        num_seeds=3,
     ),
 )

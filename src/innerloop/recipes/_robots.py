@@ -3,7 +3,9 @@
 from typing import Any
 
 from innerloop.algorithms._on_policy import OnPolicy
+from innerloop.algorithms._soft import OffPolicy
 from innerloop.algorithms.memoryless import Memoryless
+from innerloop.algorithms.pearl import PEARL
 from innerloop.algorithms.rl2 import RL2
 from innerloop.recipes._recipe import Recipe
 
@@ -32,6 +34,25 @@ def _training(**options: Any) -> OnPolicy:
 
 
 ROWS: tuple[Recipe, ...] = (
+    Recipe(
+        id="cheetah-vel-pearl",
+        method="pearl",
+        settings=PEARL(
+            encoder_widths=(128, 128),
+            kl_coef=1e-2,
+            num_slots=1024,
+            context_steps=100,
+            training=OffPolicy(
+                num_updates=120,
+                num_tasks=8,
+                num_gradient_steps=200,
+                capacity=600,
+                num_warmup=2,
+            ),
+        ),
+        evaluate_every=10,
+        **ROW,
+    ),
     Recipe(
         id="cheetah-vel-rl2",
         method="rl2",
