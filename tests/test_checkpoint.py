@@ -20,7 +20,7 @@ from innerloop._collect import JaxCollector, StreamCollector
 from innerloop._export import export, read_exported
 from innerloop._learner import Learner
 from innerloop._sealed import CheckpointError, checkpoints
-from innerloop._train import NonFiniteError, TrainState, init, init_shapes, train
+from innerloop._train import NonFiniteError, TrainState, init, train
 from innerloop.agents import FeedForward
 from innerloop.envs.bandits import BernoulliBandit, uniform_bandits
 
@@ -75,7 +75,7 @@ def run(folder: Path, num_updates: int, every: int = 2, **options: Any) -> Any:
 
 
 def template(**options: Any) -> TrainState:
-    return init_shapes(KEY, Drift(**options), stream())
+    return jax.eval_shape(lambda: init(KEY, Drift(**options), stream()))
 
 
 def assert_equal(a: Any, b: Any) -> None:
@@ -125,7 +125,7 @@ def test_a_resumed_run_ends_bit_for_bit_where_an_uninterrupted_one_does(
 def test_several_seeds_are_restored(tmp_path: Path) -> None:
     state = init(KEY, Drift(), stream(), 2)
     save(tmp_path, state, {})
-    assert_equal(restore(tmp_path, init_shapes(KEY, Drift(), stream(), 2)), state)
+    assert_equal(restore(tmp_path, jax.eval_shape(lambda: init(KEY, Drift(), stream(), 2))), state)
     with pytest.raises(ValueError, match=r"is float32\[2, 1, 4\] there and float32\[1, 4\] in this run"):
         restore(tmp_path, template())
 
@@ -183,7 +183,7 @@ def test_foreign_checkpoints_name_the_first_differing_leaf(finished: tuple[Path,
         restore(folder, template(width=5))
     trials = JaxCollector(ENV, uniform_bandits(3), num_tasks=2, num_rounds=3)
     with pytest.raises(ValueError, match=r"its leaf \.stream\.task\.means does not exist in this run"):
-        restore(folder, init_shapes(KEY, Drift(), trials))
+        restore(folder, jax.eval_shape(lambda: init(KEY, Drift(), trials)))
     with pytest.raises(ValueError, match="another root key"):
         restore(folder, template(), key=jax.random.key(1))
     with pytest.raises(ValueError, match="there is no checkpoint in it"):

@@ -40,7 +40,7 @@ from innerloop._machine import compilation_cache, provenance
 from innerloop._processes import Follower, agreed, leading, leave
 from innerloop._sealed import CheckpointError, checkpoints, newest
 from innerloop._task import TaskDistribution
-from innerloop._train import Callback, TrainState, init_shapes, train
+from innerloop._train import Callback, TrainState, init, train
 from innerloop.benchmarks import benchmark as find_benchmark
 from innerloop.envs.wrappers import RevealTask
 from innerloop.recipes import default_settings
@@ -290,7 +290,7 @@ def training_of(config: RunConfig, settings: Any) -> tuple[Learner, Collector]:
 def _restored(folder: Path, config: RunConfig, learner: Learner, collector: Collector) -> TrainState:
     """The newest state of a run."""
     key = jax.random.key(config.seed)
-    return restore(folder, init_shapes(key, learner, collector, config.num_seeds), key=key)
+    return restore(folder, jax.eval_shape(partial(init, key, learner, collector, config.num_seeds)), key=key)
 
 
 def learner_of(folder: str | Path) -> tuple[Learner, Any]:

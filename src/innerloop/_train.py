@@ -1,7 +1,7 @@
 """The one outer loop: collect, update, repeat, in one compiled program."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -176,25 +176,17 @@ ONCE = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": Fals
 
 def init(key: Key, learner: Learner, collector: Collector, num_seeds: int | None = None) -> TrainState:
     """The state before the first update."""
-    options = ONCE if jax.default_backend() == "cpu" else None
-    start = _starting(learner, collector, num_seeds)
-    return jax.jit(start, compiler_options=options)(seed_keys(key, num_seeds))
-
-
-def init_shapes(key: Key, learner: Learner, collector: Collector, num_seeds: int | None = None) -> TrainState:
-    """Shapes and dtypes of `init`, of which nothing is computed."""
-    return jax.eval_shape(_starting(learner, collector, num_seeds), seed_keys(key, num_seeds))
-
-
-def _starting(learner: Learner, collector: Collector, num_seeds: int | None) -> Callable[[Key], TrainState]:
-    """What makes the first state from the key of each seed."""
 
     def one(key: Key) -> TrainState:
         state_key, stream_key = jax.random.split(jax.random.fold_in(key, INIT))
         state = learner.init(state_key)
         return TrainState(state, collector.init(stream_key, learner.player(state)), jnp.zeros((), jnp.int32))
 
-    return one if num_seeds is None else jax.vmap(one)
+    # As a part of another program, or where only shapes are asked for, it has no options of its own.
+    is_part = isinstance(jax.random.fold_in(key, INIT), jax.core.Tracer)
+    options = ONCE if jax.default_backend() == "cpu" and not is_part else None
+    start = one if num_seeds is None else jax.vmap(one)
+    return jax.jit(start, compiler_options=options)(seed_keys(key, num_seeds))
 
 
 def seed_keys(key: Key, num_seeds: int | None) -> Array:
