@@ -7,11 +7,20 @@ from typing import Any
 import numpy as np
 
 from innerloop._evaluate import AdaptationCurve, stack_seeds
+from innerloop._run import finished
 
 NUM_RESAMPLES = 2000
 
 Means = dict[str, np.ndarray]
 """Of each recipe, the means of its measures."""
+
+
+def finished_seeds(runs: Path, id: str) -> list[Path]:
+    """Run directories of a recipe's seeds whose training has come to its end; at least one."""
+    folders = [path.parent for path in sorted((runs / id).glob("seed-*/config.json")) if finished(path.parent)]
+    if not folders:
+        raise SystemExit(f"train the seeds first: innerloop reproduce {id} --runs {runs}")
+    return folders
 
 
 def load(runs: Path, id: str, measures: tuple[str, ...]) -> np.ndarray:

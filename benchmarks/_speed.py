@@ -18,6 +18,20 @@ def per_second(call: Callable[[], Any], seconds: float) -> float:
     return calls / passed
 
 
+def random_play(env: Any, tasks: Any, num_tasks: int, seconds: float) -> int:
+    """Steps a second of collecting trials of one episode with random actions."""
+    import equinox as eqx
+    import jax
+
+    from innerloop._collect import JaxCollector
+    from innerloop.references.generic import Random
+
+    agent, key = Random(env.spec), jax.random.key(0)
+    collector = JaxCollector(env, tasks, num_tasks, 1)
+    collect = eqx.filter_jit(lambda key: collector.collect(key, agent, collector.init(key, agent))[0].returns())
+    return round(collector.steps_per_collect * per_second(lambda: jax.block_until_ready(collect(key)), seconds))
+
+
 def apart(script: str, name: str) -> dict[str, Any]:
     """What `python SCRIPT NAME` prints as its last line, as JSON: a row that is measured in a process of its own."""
     done = subprocess.run([sys.executable, script, name], capture_output=True, text=True, check=True)

@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 
 import innerloop as il
+from _seeds import finished_seeds
+from _speed import random_play
 from innerloop._machine import provenance, usable_cores
-from innerloop._run import finished
-from innerloop.references.generic import Random
 from innerloop.report._results import write_result
 
 RESULTS = Path(__file__).parent / "results"
 ID, SKILL = "ml1-reach-pearl", "ML1 reach-v3"
 BAR = 0.9
+SECONDS = 20.0
 
 
 def judged(folder: Path) -> dict[str, Any]:
@@ -35,30 +36,14 @@ def judged(folder: Path) -> dict[str, Any]:
     return {"seed": folder.name, "success": verdict.success, "mean return": verdict.mean_return, "seconds": seconds}
 
 
-def steps_per_second() -> int:
-    """Of ML10, played at random, processes started before."""
-    import equinox as eqx
-    import jax
-
-    found = il.bridges.metaworld("ML10")
-    agent, key = Random(found.env.spec), jax.random.key(0)
-    collector = il.JaxCollector(found.env, found.train, 20, 1)
-    collect = eqx.filter_jit(lambda key: collector.collect(key, agent, collector.init(key, agent))[0].returns())
-    jax.block_until_ready(collect(key))
-    clock = time.perf_counter()
-    jax.block_until_ready(collect(key))
-    return round(collector.steps_per_collect / (time.perf_counter() - clock))
-
-
 def main() -> None:
     """All seeds that are trained."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where run directories are")
     runs = parser.parse_args().runs
-    folders = [path.parent for path in sorted((runs / ID).glob("seed-*/config.json")) if finished(path.parent)]
-    if not folders:
-        raise SystemExit(f"train the seeds first: innerloop reproduce {ID} --runs {runs}")
-    rows = [judged(folder) for folder in folders]
+    rows = [judged(folder) for folder in finished_seeds(runs, ID)]
+    ml10 = il.bridges.metaworld("ML10")
+    rate = random_play(ml10.env, ml10.train, 20, SECONDS)
     result = {
         "id": "ml1-reach",
         "metric": "success on 40 held-out goals by the official evaluation, mean over seeds",
@@ -70,7 +55,7 @@ def main() -> None:
         "num_seeds": len(rows),
         "num_test_tasks": 40,
         "rows": rows,
-        "details": {"steps a second of ML10": steps_per_second(), "processes": usable_cores()},
+        "details": {"steps a second of ML10": rate, "processes": usable_cores()},
         **provenance(),
         "command": "python benchmarks/official.py",
     }

@@ -22,9 +22,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
+from _seeds import finished_seeds
 from innerloop._callbacks import read_metrics
 from innerloop._machine import provenance
-from innerloop._run import RunConfig, finished
+from innerloop._run import RunConfig
 from innerloop.benchmarks import benchmark
 from innerloop.report._curves import COLOURS, decorate, name_lines, save
 from innerloop.report._results import write_result
@@ -56,9 +57,7 @@ class Learning(NamedTuple):
 
 def load(runs: Path, id: str) -> Learning:
     """Of the finished seeds of a recipe, which all have looked at the same updates."""
-    folders = [path.parent for path in sorted((runs / id).glob("seed-*/config.json")) if finished(path.parent)]
-    if not folders:
-        raise SystemExit(f"train the seeds first: innerloop reproduce {id} --runs {runs}")
+    folders = finished_seeds(runs, id)
     if any(RunConfig.read(folder).num_seeds is not None for folder in folders):
         raise SystemExit(f"{runs / id}: a run of several seeds; train them one by one: innerloop reproduce {id}")
     looks = [

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from _speed import apart, per_second
+from _speed import apart, random_play
 
 RESULTS = Path(__file__).parent / "results"
 ENVS = ("HalfCheetah-v5", "Ant-v5")
@@ -23,20 +23,15 @@ SECONDS = 10.0
 
 def measure(name: str) -> dict[str, Any]:
     """One row."""
-    import equinox as eqx
     import jax
 
     import innerloop as il
-    from innerloop.references.generic import Random
 
     make, _, num_workers = name.rpartition("-")
     env = il.bridges.from_gymnasium(make, MAX_STEPS, tell=None, num_workers=int(num_workers))
-    agent, key = Random(env.spec), jax.random.key(0)
-    collector = il.JaxCollector(env, il.Finite({"number": jax.numpy.zeros(1)}), NUM_COPIES, 1)
-    collect = eqx.filter_jit(lambda key: collector.collect(key, agent, collector.init(key, agent))[0].returns())
-    rate = per_second(lambda: jax.block_until_ready(collect(key)), SECONDS)
+    rate = random_play(env, il.Finite({"number": jax.numpy.zeros(1)}), NUM_COPIES, SECONDS)
     env.host.pool.close()
-    return {"name": name, "steps_per_second": round(rate * collector.steps_per_collect)}
+    return {"name": name, "steps_per_second": rate}
 
 
 def main() -> None:
