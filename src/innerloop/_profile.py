@@ -22,6 +22,7 @@ from jaxtyping import Array
 from innerloop._callbacks import MetricsWriter
 from innerloop._collect import Collector, JaxCollector, StreamCollector
 from innerloop._env import Box, EnvSpec
+from innerloop._precision import multiplying
 from innerloop._run import RunConfig, training_of
 from innerloop._train import Progress, Segment, TrainState, averaged, check_finite, init, seed_keys
 from innerloop._types import Key
@@ -103,7 +104,14 @@ def profile(
     for name, value in {"num_updates": num_updates, "num_repeats": num_repeats}.items():
         if value < 1:
             raise ValueError(f"profile({name}={value}): must be at least 1.")
-    count = min(num_updates, config.log_every)
+    with multiplying(config.products):
+        return _measured(
+            config, min(num_updates, config.log_every), num_repeats, None if trace is None else Path(trace)
+        )
+
+
+def _measured(config: RunConfig, count: int, num_repeats: int, trace: Path | None) -> Profile:
+    """`profile`, with `count` updates in a segment."""
     key = jax.random.key(config.seed)
     clock = time.perf_counter()
     learner, collector = training_of(config, config.settings)
@@ -133,7 +141,7 @@ def profile(
             times["host"].append(_timed(look, writer, train_state, rows, count)[0])
         writer.close(None)
     if trace is not None:
-        _record(Path(trace), environment, collect, learn, segment, train_state, count)
+        _record(trace, environment, collect, learn, segment, train_state, count)
     median = {name: statistics.median(found) for name, found in times.items()}
     return Profile(
         init_seconds=init_seconds,

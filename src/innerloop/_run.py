@@ -37,6 +37,7 @@ from innerloop._evaluate import AdaptationCurve, evaluate
 from innerloop._export import read_exported
 from innerloop._learner import Learner
 from innerloop._machine import compilation_cache, provenance
+from innerloop._precision import ALGORITHMS, Products, multiplying
 from innerloop._processes import Follower, agreed, leading, leave
 from innerloop._sealed import CheckpointError, checkpoints, newest
 from innerloop._task import TaskDistribution
@@ -68,6 +69,7 @@ class RunConfig:
     checkpoint_every: int | None
     evaluate_every: int
     num_test_tasks: int
+    products: Products = "default"
 
     def write(self, folder: Path) -> None:
         """To `config.json`, with versions, commit and machine."""
@@ -93,7 +95,8 @@ class RunConfig:
     @staticmethod
     def from_json(saved: Mapping[str, Any]) -> "RunConfig":
         """From what `to_json` gave."""
-        fields = {field.name: saved[field.name] for field in dataclasses.fields(RunConfig)}
+        fields = {field.name: saved[field.name] for field in dataclasses.fields(RunConfig) if field.name != "products"}
+        fields["products"] = saved.get("products", "default")
         fields["settings"] = with_values(default_settings(saved["method"], saved["benchmark"]), saved["settings"])
         return RunConfig(**fields)
 
@@ -125,6 +128,7 @@ def configure(
     checkpoint_every: int | None = None,
     evaluate_every: int | None = None,
     num_test_tasks: int = 1000,
+    products: Products = "default",
 ) -> RunConfig:
     """Fill in what was left open: the settings of the recipe, 200 rows of metrics, 10 evaluations.
 
@@ -140,12 +144,14 @@ def configure(
     for name, value in given.items():
         if value < 1:
             raise ValueError(f"{name}={value}: must be at least 1.")
+    if products not in ALGORITHMS:
+        raise ValueError(f"products={products!r}: choose {', '.join(ALGORITHMS)}.")
     evaluate_every = num_updates // 10 + 1 if evaluate_every is None else evaluate_every
     if evaluate_every < 0 or seed < 0:
         raise ValueError(f"evaluate_every={evaluate_every}, seed={seed}: neither may be negative.")
     looks = math.ceil(evaluate_every / log_every) * log_every
     saves = None if checkpoint_every is None else math.ceil(checkpoint_every / log_every) * log_every
-    return RunConfig(method, benchmark, settings, seed, num_seeds, log_every, saves, looks, num_test_tasks)
+    return RunConfig(method, benchmark, settings, seed, num_seeds, log_every, saves, looks, num_test_tasks, products)
 
 
 def run_experiment(
@@ -263,16 +269,17 @@ def train_run(
         looks = looks if leads else [*map(Follower, looks), StopOnSignal(config.log_every)]
     elif num_devices > 1:
         collector = dataclasses.replace(collector, mesh=task_mesh(num_devices))
-    train(
-        key,
-        learner,
-        collector,
-        config.settings.training.num_updates,
-        callbacks=looks,
-        start=start,
-        num_seeds=config.num_seeds,
-        log_every=config.log_every,
-    )
+    with multiplying(config.products):
+        train(
+            key,
+            learner,
+            collector,
+            config.settings.training.num_updates,
+            callbacks=looks,
+            start=start,
+            num_seeds=config.num_seeds,
+            log_every=config.log_every,
+        )
     leave()
 
 

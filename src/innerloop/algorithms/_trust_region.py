@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
+from innerloop._precision import exactly
 from innerloop._types import Metrics
 
 Vector = Float[Array, " params"]
@@ -65,8 +66,9 @@ class TrustRegion(eqx.Module):
         def damped(x: Vector) -> Vector:
             return fisher(x) + self.damping * x
 
-        direction = conjugate_gradient(damped, -gradient, self.num_cg_steps)
-        curvature = jnp.maximum(direction @ damped(direction), 1e-12)
+        with exactly():
+            direction = conjugate_gradient(damped, -gradient, self.num_cg_steps)
+            curvature = jnp.maximum(direction @ damped(direction), 1e-12)
         longest = jnp.sqrt(2.0 * self.max_kl / curvature) * direction
         before = judge(params)[0]
         found = self._search(start, longest, before, lambda x: judge(unravel(x)))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from innerloop._precision import Products
 from innerloop.cli import UsageError, unknown
 from innerloop.cli._parse import parse
 from innerloop.cli._train import known_settings, leading_names, parse_with
@@ -27,6 +28,8 @@ class ProfileOptions:
     """Train so many independent agents side by side, in one compiled program."""
     log_every: int | None = None
     """Updates in a row of metrics, which share what the host does for it. By default a 200th of the run."""
+    products: Products = "default"
+    """How training multiplies matrices: as is usual on the device; bfloat16, on GPUs and TPUs; or float32."""
     num_measured: int = 5
     """At most so many updates in a measured piece of training (never more than are in a row of metrics)."""
     num_repeats: int = 5
@@ -51,7 +54,13 @@ def profile_command(arguments: list[str]) -> int:
     run = options.run
     method, benchmark = names if len(names) == 2 else (recipe(names[0]).method, recipe(names[0]).benchmark)
     config = configure(
-        method, benchmark, settings=options.method, seed=run.seed, num_seeds=run.num_seeds, log_every=run.log_every
+        method,
+        benchmark,
+        settings=options.method,
+        seed=run.seed,
+        num_seeds=run.num_seeds,
+        log_every=run.log_every,
+        products=run.products,
     )
     for name, value in {"--num-measured": run.num_measured, "--num-repeats": run.num_repeats}.items():
         if value < 1:

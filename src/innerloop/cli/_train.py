@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from innerloop._precision import Products
 from innerloop.cli import UsageError, unknown
 from innerloop.cli._parse import HELP_FLAGS, flags, parse
 
@@ -72,6 +73,8 @@ class RunOptions(SharedOptions):
     """Updates between checkpoints. By default as many as take half a minute."""
     evaluate_every: int | None = None
     """Updates between evaluations on held-out tasks, 0 for none. By default a 10th of the run."""
+    products: Products = "default"
+    """How training multiplies matrices: as is usual on the device; bfloat16, on GPUs and TPUs; or float32."""
     quiet: bool = False
     """Show no progress."""
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from innerloop._precision import exactly
 from innerloop.losses._returns import generalized_advantage
 
 
@@ -34,14 +35,16 @@ def linear_baseline(
     weight = valid.astype(jnp.float32)
     x = (features * weight[..., None]).reshape(-1, features.shape[-1])
     scale = jnp.maximum(weight.sum(), 1.0)
-    gram = x.T @ x / scale + ridge * jnp.eye(x.shape[1])
-    moments = x.T @ (returns * weight).reshape(-1) / scale
+    with exactly():
+        gram = x.T @ x / scale + ridge * jnp.eye(x.shape[1])
+        moments = x.T @ (returns * weight).reshape(-1) / scale
     # On CPUs one system at a time: jaxlib's batched LAPACK kernels (0.10) wait for threads of the very pool that runs
     # them, so as many of them at once as there are threads wait for ever.
     coefficients = jax.lax.platform_dependent(
         gram, moments, cpu=jax.custom_batching.sequential_vmap(_solve), default=_solve
     )
-    return features @ coefficients
+    with exactly():
+        return features @ coefficients
 
 
 def _solve(gram: Float[Array, "n n"], moments: Float[Array, " n"]) -> Float[Array, " n"]:
