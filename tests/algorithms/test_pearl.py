@@ -127,6 +127,24 @@ def test_steps_of_a_context_are_drawn_once_each_from_its_episodes(context_steps:
     assert len(np.unique(np.concatenate(drawn))) > 360
 
 
+def test_an_agent_weighs_what_it_saw_as_the_contexts_of_its_training_were_weighed() -> None:
+    agent, trials = played(replace(SMALL, context_steps=30).learner(ROW), ROW)
+    encoder, steps = agent.encoder, one_trial(trials)
+
+    def told(num_steps: int, times: int, encoder: Any = encoder) -> Any:
+        context = encoder.empty()
+        for _ in range(times):
+            context = encoder.write(context, jax.tree.map(lambda x: x[:num_steps], steps))
+        return encoder.posterior(context)
+
+    unlimited = played(SMALL.learner(ROW), ROW)[0].encoder
+    for num_steps, times, alike in ((10, 3, 3), (10, 6, 3), (30, 40, 1)):
+        expected = told(num_steps, alike, unlimited)
+        for x, y in zip(told(num_steps, times), expected, strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5)
+    assert float(jnp.abs(told(30, 40, unlimited).log_variance - told(30, 1).log_variance).max()) > 1.0
+
+
 def test_replay_keeps_tasks_apart_and_trains_on_the_shaped_reward_which_the_context_never_shows() -> None:
     learner = replace(SMALL, training=replace(FEW, capacity=16_000)).learner(ROW)
     _, trials = played(learner, ROW, num_tasks=40, num_rounds=20)

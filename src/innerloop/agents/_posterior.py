@@ -39,23 +39,38 @@ class ContextEncoder(eqx.Module):
 
 
 class Factors(NamedTuple):
-    """Natural parameters of a product of Gaussians (Σ 1/σ² and Σ μ/σ²); all 0 without any."""
+    """Natural parameters of a product of Gaussians (Σ 1/σ² and Σ μ/σ²) and how many there are; all 0 without any."""
 
     precision: Float[Array, " latent"]
     weighted: Float[Array, " latent"]
+    num: Float[Array, ""]
 
 
 class ProductOfGaussians(ContextEncoder):
     """Every transition (s, a, r, and s' if `next_obs`) is a Gaussian factor; their order does not matter (Rakelly et
-    al. 2019, section 4.1). The prior is one more factor: transitions that say nothing leave it as it is."""
+    al. 2019, section 4.1). The prior is one more factor: transitions that say nothing leave it as it is.
+
+    With `most`, transitions beyond that number count as so many of them would: 5000 factors learned on samples of 100 would
+    make a posterior that the policy has never seen.
+    """
 
     net: MLP
     head: Linear
     spec: EnvSpec
     latent_size: int = eqx.field(static=True)
     next_obs: bool = eqx.field(static=True)
+    most: int | None = eqx.field(static=True)
 
-    def __init__(self, spec: EnvSpec, latent_size: int, *, key: Key, widths: tuple[int, ...], next_obs: bool = False):
+    def __init__(
+        self,
+        spec: EnvSpec,
+        latent_size: int,
+        *,
+        key: Key,
+        widths: tuple[int, ...],
+        next_obs: bool = False,
+        most: int | None = None,
+    ):
         net_key, head_key = jax.random.split(key)
         num_in = spec.obs.num_features * (2 if next_obs else 1) + spec.action.num_features + 1
         self.net = MLP(net_key, num_in, widths, "relu")
@@ -63,14 +78,16 @@ class ProductOfGaussians(ContextEncoder):
         self.spec = spec
         self.latent_size = latent_size
         self.next_obs = next_obs
+        self.most = most
 
     def empty(self) -> Factors:
-        return Factors(jnp.zeros((self.latent_size,)), jnp.zeros((self.latent_size,)))
+        return Factors(jnp.zeros((self.latent_size,)), jnp.zeros((self.latent_size,)), jnp.zeros(()))
 
     def write(self, context: Factors, transitions: Transition) -> Factors:
         mean, log_variance = jax.vmap(self._factor)(transitions)
         precision, weighted = gaussian_product(mean, log_variance, transitions.valid)
-        return Factors(context.precision + precision, context.weighted + weighted)
+        num = transitions.valid.astype(jnp.float32).sum()
+        return Factors(context.precision + precision, context.weighted + weighted, context.num + num)
 
     def _factor(self, step: Transition) -> tuple[Array, Array]:
         seen = [encode(self.spec.obs, step.timestep.obs), encode(self.spec.action, step.action)]
@@ -81,8 +98,9 @@ class ProductOfGaussians(ContextEncoder):
         return mean, jnp.clip(raw, MIN_LOG_VARIANCE, MAX_LOG_VARIANCE)
 
     def posterior(self, context: Factors) -> Latent:
-        precision = 1.0 + context.precision
-        return Latent(context.weighted / precision, -jnp.log(precision))
+        share = 1.0 if self.most is None else self.most / jnp.maximum(context.num, self.most)
+        precision = 1.0 + share * context.precision
+        return Latent(share * context.weighted / precision, -jnp.log(precision))
 
 
 class RecurrentContext(NamedTuple):
@@ -139,12 +157,13 @@ def make_encoder(
     widths: tuple[int, ...],
     core_options: CoreOptions | None = None,
     next_obs: bool = False,
+    most: int | None = None,
 ) -> ContextEncoder:
     """An encoder by name: a "product" of Gaussians, or a recurrent core, which always sees next observations."""
     if latent_size < 1:
         raise ValueError(f"make_encoder(latent_size={latent_size}): must be at least 1.")
     if name == "product":
-        return ProductOfGaussians(spec, latent_size, key=key, widths=widths, next_obs=next_obs)
+        return ProductOfGaussians(spec, latent_size, key=key, widths=widths, next_obs=next_obs, most=most)
     return RecurrentEncoder(spec, latent_size, key=key, widths=widths, core=name, core_options=core_options)
 
 

@@ -241,7 +241,8 @@ class PEARL:
     num_prior_episodes: int = 1
     """First episodes of a trial whose task vector comes from the prior, whatever has been seen."""
     context_steps: int | None = None
-    """Steps that a context consists of in training, drawn from its episodes; none: all. Agents that play see all."""
+    """Steps that a context consists of in training, drawn from its episodes; none: all. Agents that play see all, which
+    weigh no more than so many."""
     tasks_per_step: int = 16
     """Tasks of a gradient step, among which its `batch_size` steps are shared out."""
     num_contexts: int = 4
@@ -291,6 +292,7 @@ class PEARL:
                 widths=self.encoder_widths,
                 core_options=self.core_options,
                 next_obs=self.next_obs,
+                most=self.context_steps,
             )
 
         return PEARLLearner(
