@@ -8,7 +8,8 @@ is, and the `steps` of the environment and `seconds` of wall-clock of training, 
 if it has learned something by then. Rows do that work here: same task, trial, net, batch, epochs and gradient steps.
 
 speed-classic: `gridnavi-rl2`, `gridnavi-varibad`: the VariBAD repository's configurations for the grid (16 trials of 60 steps
-an update, 2 epochs of 4 minibatches, GRU of 64; VariBAD: 3 steps on 25 trajectories with all terms of the bound).
+an update, 2 epochs of 4 minibatches, GRU of 64; VariBAD: 3 steps on 25 trajectories with all terms of the bound, rewards
+decoded by a Bernoulli output for each cell, as `--multihead_for_reward` has it there).
 `particles-maml`: learn2learn's example of MAML-TRPO (20 tasks, 20 episodes of 100 steps before and after, net 100-100).
 
 speed-jax: `xland`: XLand-MiniGrid's script for meta-learning at its configuration for CPUs, on rulesets of its generator;
@@ -30,10 +31,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from _speed import apart, steady
+from _speed import apart
 
 RESULTS = Path(__file__).parent / "results"
-SECONDS = 20.0
 
 
 def as_rl2_speed(name: str) -> dict[str, Any]:
@@ -52,18 +52,10 @@ def particles_maml() -> dict[str, Any]:
 
 
 def gridnavi_varibad() -> dict[str, Any]:
-    """VariBAD with all terms of the bound."""
-    from innerloop._collect import JaxCollector
-    from innerloop.algorithms import OnPolicy, VariBAD
-    from innerloop.algorithms.varibad import BeliefSettings
-    from innerloop.benchmarks import benchmark
+    """A row of `inference_speed.py`."""
+    import inference_speed
 
-    grid = benchmark("gridnavi")
-    belief = BeliefSettings(policy_widths=(32,), num_elbo_terms=None, inference_batch=25)
-    settings = VariBAD(belief=belief, training=OnPolicy(num_tasks=16, num_epochs=2, num_minibatches=4))
-    collector = JaxCollector(grid.env, grid.train, 16, grid.num_episodes)
-    updates, _, _ = steady(settings.learner(grid), collector, 50, SECONDS)
-    return {"steps_per_second": round(updates * collector.steps_per_collect)}
+    return {"steps_per_second": inference_speed.measure("varibad-as-authors")["steps_per_second"]}
 
 
 def xland() -> dict[str, Any]:
