@@ -10,7 +10,10 @@ XLAND = (
     "Budget and outer loop of XLand-MiniGrid's own configuration for CPUs; trials of 3 episodes where it has 736 steps."
 )
 
-ML1 = "Settings were chosen by the first 23 updates of seed 100, on training goals; returns on test goals after 20 of them were seen."
+ML1 = (
+    "With less trust in each context (KL weight 1e-2) and batches of 256, seed 0 came within 5 cm of the goal in half of the "
+    "episodes on training goals; both were then changed."
+)
 
 ROWS: tuple[Recipe, ...] = (
     Recipe(
@@ -50,9 +53,9 @@ ROWS: tuple[Recipe, ...] = (
         benchmark="ml1-reach",
         settings=PEARL(
             encoder_widths=(128, 128),
-            kl_coef=1e-2,
+            kl_coef=1e-3,
             context_steps=128,
-            training=OffPolicy(num_updates=60, num_tasks=4, num_gradient_steps=1000, capacity=20_000),
+            training=OffPolicy(num_updates=60, num_tasks=4, num_gradient_steps=1000, batch_size=1024, capacity=20_000),
         ),
         metric="last",
         source="for benchmarks/official.py",
