@@ -79,6 +79,20 @@ def test_a_scheduled_temperature_falls_by_the_same_factor_in_every_update() -> N
         SoftObjective(BOX, final_alpha=0.1)
 
 
+@pytest.mark.parametrize(("final", "expected"), [(None, [0.1, 0.1, 0.1]), (0.02, [0.1, 0.06, 0.02])])
+def test_the_step_size_falls_over_the_gradient_steps_of_the_run(final: float | None, expected: list[float]) -> None:
+    training = OffPolicy(
+        num_updates=7, num_warmup=2, num_gradient_steps=4, learning_rate=0.1, final_learning_rate=final
+    )
+    optimizer, weight, sizes = training.optimizer(), jnp.ones(()), []
+    state = optimizer.init(weight)
+    for _ in range(21):
+        with jax.numpy_dtype_promotion("standard"):
+            step, state = optimizer.update(jnp.ones(()), state)
+        sizes.append(-float(step))
+    np.testing.assert_allclose([sizes[0], sizes[10], sizes[20]], expected, rtol=1e-3)
+
+
 SPEC = EnvSpec(Discrete(9), Discrete(2), max_steps=2)
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from innerloop._benchmark import Benchmark
 from innerloop._env import Discrete, Space
+from innerloop._learner import clipped_adam
 from innerloop._types import Key, Metrics
 from innerloop.agents._soft import SoftPolicy
 from innerloop.nn import MLP, Linear, PolicyName, PolicyOptions
@@ -250,7 +251,9 @@ class OffPolicy:
     num_warmup: int = 1
     """Batches that only fill the replay."""
     learning_rate: float = 1e-3
-    """Adam's step size."""
+    """Adam's step size at the start."""
+    final_learning_rate: float | None = None
+    """Adam's step size at the end, linear in between; none: that of the start."""
     max_grad_norm: float = 10.0
     """Gradients are scaled down to this global norm."""
     gamma: float = 0.99
@@ -276,7 +279,10 @@ class OffPolicy:
         return benchmark.num_episodes
 
     def optimizer(self) -> optax.GradientTransformation:
-        """Adam behind a clip, with a constant step size."""
+        """Adam behind a clip, its step size constant, or linear over the gradient steps of the run."""
+        if self.final_learning_rate is not None:
+            num_steps = (self.num_updates - self.num_warmup) * self.num_gradient_steps
+            return clipped_adam(self.learning_rate, self.final_learning_rate, num_steps, self.max_grad_norm)
         return optax.chain(optax.clip_by_global_norm(self.max_grad_norm), optax.adam(self.learning_rate))
 
     def objective(self, space: Space) -> "SoftObjective":
