@@ -5,16 +5,18 @@
     python benchmarks/accelerator.py --methods rl2 --powers 4 --anywhere   # prints, stores nothing
 
 Each row is measured in a process of its own; what is not enough memory for is said in its row. Writes
-results/accelerator.json after every row, so that what a lent machine had time for is kept. `value` is the best rate of
-RL². For RL² the share of the device's own rate of square float32 matrix products is told, too.
+results/accelerator.json after every row, from the first one of RL² on, so that what a lent machine had time for is kept.
+`value` is the best rate of RL². For RL² the share of the device's own rate of square float32 matrix products is told, too.
 """
 
 import argparse
+import itertools
 import json
 import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -43,29 +45,23 @@ def workload(method: str, num_trials: int) -> tuple[str, Any]:
         return "nav2d", MAML(net=Net((100, 100)), inner=inner, training=outer)
     if method == "pearl":
         replayed = OffPolicy(num_tasks=num_trials, num_gradient_steps=100, batch_size=16 * 256, capacity=2000)
-        return "point-robot", PEARL(num_slots=max(256, num_trials), training=replayed)
-    from dataclasses import replace
-
+        return "point-robot", PEARL(training=replayed)
     settings = recipe("gridnavi-varibad").settings
     return "gridnavi-cells", replace(settings, training=replace(settings.training, num_tasks=num_trials))
 
 
 def measure(method: str, power: int, products: Products) -> dict[str, Any]:
     """One row, timed in this process."""
-    from innerloop._collect import JaxCollector
-    from innerloop.benchmarks import benchmark
+    from innerloop._run import configure, training_of
 
-    name, settings = workload(method, 2**power)
-    found, training = benchmark(name), settings.training
-    learner = settings.learner(found)
-    per_round = EPISODES if method == "maml" else 1
-    collector = JaxCollector(found.env, found.train, training.num_tasks, training.train_rounds(found), per_round)
+    benchmark, settings = workload(method, 2**power)
+    learner, collector = training_of(configure(method, benchmark, settings=settings), settings)
     with multiplying(products):
         updates, compile_seconds, state = steady(learner, collector, 1, SECONDS)
     rate = updates * collector.steps_per_collect
     row = {"steps_per_second": round(rate), "compile_seconds": round(compile_seconds, 1)}
     if method == "rl2":
-        flops = useful_flops(learner.agent(state.state), training.num_epochs) * rate
+        flops = useful_flops(learner.agent(state.state), settings.training.num_epochs) * rate
         row |= {"gflops_per_second": round(flops / 1e9, 1), "share_of_matrix_rate": round(flops / matrix_rate(), 4)}
     return row
 
@@ -105,27 +101,25 @@ def main() -> None:
     if platform == "cpu" and not options.anywhere:
         sys.exit("there is no accelerator here; with --anywhere the rows are measured on the CPU, and not stored.")
     rows: list[dict[str, Any]] = []
-    for method in options.methods:
-        for power in options.powers:
-            for products in options.products:
-                rows.append(row_apart(method, power, products))
-                print(json.dumps(rows[-1]), flush=True)
-                rates = [row["steps_per_second"] for row in rows if row["method"] == "rl2" and "failed" not in row]
-                if options.anywhere or not rates:
-                    continue
-                result = {
-                    "id": "accelerator",
-                    "metric": "steps/s of RL² with a GRU of 256 on bandits, the best number of trials",
-                    "value": max(rates),
-                    "better": "higher",
-                    "bar": None,
-                    "published": None,
-                    "source": "no bar",
-                    "rows": rows,
-                    **provenance(),
-                    "command": "python benchmarks/accelerator.py",
-                }
-                write_result(RESULTS, result)
+    for method, power, products in itertools.product(options.methods, options.powers, options.products):
+        rows.append(row_apart(method, power, products))
+        print(json.dumps(rows[-1]), flush=True)
+        rates = [row["steps_per_second"] for row in rows if row["method"] == "rl2" and "failed" not in row]
+        if options.anywhere or not rates:
+            continue
+        result = {
+            "id": "accelerator",
+            "metric": "steps/s of RL² with a GRU of 256 on bandits, the best number of trials",
+            "value": max(rates),
+            "better": "higher",
+            "bar": None,
+            "published": None,
+            "source": "no bar",
+            "rows": rows,
+            **provenance(),
+            "command": "python benchmarks/accelerator.py",
+        }
+        write_result(RESULTS, result)
 
 
 if __name__ == "__main__":

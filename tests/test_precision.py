@@ -13,6 +13,7 @@ from innerloop._precision import multiplying
 from innerloop._run import RunConfig, configure, training_of
 from innerloop._train import init, run_updates
 from innerloop.algorithms import CAVIA, MAML, PEARL, RL2, InnerLoop, MetaTraining, OffPolicy, OnPolicy
+from innerloop.algorithms._trust_region import TrustRegion
 from innerloop.cli import main
 from innerloop.losses import linear_baseline
 
@@ -58,6 +59,25 @@ def test_systems_are_solved_in_float32_all_the_same() -> None:
     obs, returns, valid = jnp.ones((2, 5, 3)), jnp.ones((2, 5)), jnp.ones((2, 5), bool)
     with multiplying("bfloat16"):
         text = jax.jit(linear_baseline).lower(obs, returns, valid).as_text()
+    assert BFLOAT16 not in text
+    assert "dot_general" in text
+
+
+@pytest.mark.usefixtures("accelerator")
+def test_a_trust_region_looks_for_its_direction_in_float32_policies_included() -> None:
+    obs, weight = jnp.ones((5, 3)), jnp.ones((3, 2))
+
+    def step(weight: jax.Array) -> Any:
+        return TrustRegion().step(
+            weight,
+            jnp.ones_like(weight),
+            policies=lambda weight: obs @ weight,
+            divergence=lambda old, new: jnp.square(old - new).mean(),
+            judge=lambda weight: (weight.sum(), jnp.zeros(())),
+        )[0]
+
+    with multiplying("bfloat16"):
+        text = jax.jit(step).lower(weight).as_text()
     assert BFLOAT16 not in text
     assert "dot_general" in text
 

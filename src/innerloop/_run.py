@@ -94,9 +94,9 @@ class RunConfig:
 
     @staticmethod
     def from_json(saved: Mapping[str, Any]) -> "RunConfig":
-        """From what `to_json` gave."""
-        fields = {field.name: saved[field.name] for field in dataclasses.fields(RunConfig) if field.name != "products"}
-        fields["products"] = saved.get("products", "default")
+        """From what `to_json` gave; runs from before a field existed have its default."""
+        known = [x.name for x in dataclasses.fields(RunConfig) if x.default is dataclasses.MISSING or x.name in saved]
+        fields = {name: saved[name] for name in known}
         fields["settings"] = with_values(default_settings(saved["method"], saved["benchmark"]), saved["settings"])
         return RunConfig(**fields)
 

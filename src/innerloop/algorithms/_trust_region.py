@@ -61,12 +61,13 @@ class TrustRegion(eqx.Module):
         """
         start, unravel = ravel_pytree(params)
         gradient = ravel_pytree(gradients)[0]
-        fisher = fisher_product(lambda x: policies(unravel(x)), divergence, start)
-
-        def damped(x: Vector) -> Vector:
-            return fisher(x) + self.damping * x
-
+        # The policies are linearised in there, too: products keep the precision they were traced with.
         with exactly():
+            fisher = fisher_product(lambda x: policies(unravel(x)), divergence, start)
+
+            def damped(x: Vector) -> Vector:
+                return fisher(x) + self.damping * x
+
             direction = conjugate_gradient(damped, -gradient, self.num_cg_steps)
             curvature = jnp.maximum(direction @ damped(direction), 1e-12)
         longest = jnp.sqrt(2.0 * self.max_kl / curvature) * direction

@@ -38,12 +38,11 @@ def linear_baseline(
     with exactly():
         gram = x.T @ x / scale + ridge * jnp.eye(x.shape[1])
         moments = x.T @ (returns * weight).reshape(-1) / scale
-    # On CPUs one system at a time: jaxlib's batched LAPACK kernels (0.10) wait for threads of the very pool that runs
-    # them, so as many of them at once as there are threads wait for ever.
-    coefficients = jax.lax.platform_dependent(
-        gram, moments, cpu=jax.custom_batching.sequential_vmap(_solve), default=_solve
-    )
-    with exactly():
+        # On CPUs one system at a time: jaxlib's batched LAPACK kernels (0.10) wait for threads of the very pool that runs
+        # them, so as many of them at once as there are threads wait for ever.
+        coefficients = jax.lax.platform_dependent(
+            gram, moments, cpu=jax.custom_batching.sequential_vmap(_solve), default=_solve
+        )
         return features @ coefficients
 
 
