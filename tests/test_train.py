@@ -58,8 +58,9 @@ def same_key_same_run_and_callbacks_change_nothing() -> None:
     learner, collector = small()
     plain, rows = train(KEY, learner, collector, 5)
     spy = Spy(every=2)
-    watched, _ = train(KEY, learner, collector, 5, callbacks=[spy], log_every=3)
+    watched, kept = train(KEY, learner, collector, 5, callbacks=[spy], log_every=3, keep_rows=False)
     assert_equal(plain, watched)
+    assert kept == []
     assert spy.seen == [0, 2, 4, 5]
     assert [row["update"] for row in rows] == [1, 2, 3, 4, 5]
     other, _ = train(jax.random.key(1), learner, collector, 5)

@@ -279,6 +279,7 @@ def train_run(
             start=start,
             num_seeds=config.num_seeds,
             log_every=config.log_every,
+            keep_rows=False,  # They are on disk.
         )
     leave()
 

@@ -90,6 +90,7 @@ def train(
     start: TrainState | None = None,
     num_seeds: int | None = None,
     log_every: int | None = None,
+    keep_rows: bool = True,
 ) -> tuple[Any, list[dict[str, Any]]]:
     """Meta-train: `num_updates` times collect a batch and update.
 
@@ -99,6 +100,7 @@ def train(
         start: a `TrainState` to go on from (see `restore`).
         num_seeds: train that many independent agents under one vmap, seed s with `fold_in(key, s)`.
         log_every: updates that one row of metrics averages over; by default a hundredth of the run.
+        keep_rows: return the rows. Without, callbacks alone see them, and a run needs no more memory the longer it is.
 
     Returns:
         The learner's state, and rows of metrics. A state of several seeds has a leading seed axis.
@@ -115,7 +117,7 @@ def train(
     try:
         for callback in callbacks:
             callback.open(num_updates)
-        return _train(key, learner, collector, num_updates, callbacks, start, num_seeds, log_every)
+        return _train(key, learner, collector, num_updates, callbacks, start, num_seeds, log_every, keep_rows)
     except BaseException as caught:
         error = caught
         raise
@@ -133,6 +135,7 @@ def _train(
     start: TrainState | None,
     num_seeds: int | None,
     log_every: int,
+    keep_rows: bool,
 ) -> tuple[Any, list[dict[str, Any]]]:
     """`train` with its callbacks open."""
     started = time.perf_counter()
@@ -145,7 +148,7 @@ def _train(
     )
     for callback in callbacks:
         callback(progress)
-    history = [{"update": done, **progress.metrics}] if progress.metrics else []
+    history = [{"update": done, **progress.metrics}] if progress.metrics and keep_rows else []
     steps_per_update = collector.steps_per_collect * (num_seeds or 1)
     while done < num_updates:
         stop = next_stop(done, num_updates, log_every, callbacks)
@@ -160,7 +163,8 @@ def _train(
         for callback in callbacks:
             if done % callback.every == 0 or done == num_updates:
                 callback(progress)
-        history.append({"update": done, **progress.metrics})
+        if keep_rows:
+            history.append({"update": done, **progress.metrics})
     return progress.train_state.state, history
 
 
