@@ -11,8 +11,11 @@ XLAND = (
 )
 
 ML1 = (
-    "Seed 0 of a first recipe (KL weight 1e-2, batches of 256, nets of 128, discount .99, one step size) came within 5 cm of "
-    "training goals in half of the episodes, and within about 6 in most; settings were then changed."
+    "Seed 0 of a first recipe (KL weight 1e-2, nets of 128, discount .99, one step size, learned temperature) came within "
+    "5 cm of training goals in half of the episodes, and within about 6 in most: rewards a centimetre outside are .99 of those "
+    "inside. Settings were then changed; at a fixed temperature the arm moves about where rewards are alike. A pilot (seed 102, "
+    "40 updates, contexts from four trials, one episode from the prior) came within 5 cm of nine in ten training goals, and "
+    "went to places far from others."
 )
 
 ROWS: tuple[Recipe, ...] = (
@@ -55,14 +58,17 @@ ROWS: tuple[Recipe, ...] = (
             encoder_widths=(128, 128),
             kl_coef=1e-3,
             context_steps=128,
+            num_contexts=2,
+            num_prior_episodes=2,
             training=OffPolicy(
                 num_updates=60,
                 num_tasks=4,
                 num_gradient_steps=1000,
-                batch_size=512,
                 capacity=20_000,
                 final_learning_rate=1e-4,
                 gamma=0.95,
+                initial_alpha=0.02,
+                learn_alpha=False,
                 widths=(256, 256),
             ),
         ),
