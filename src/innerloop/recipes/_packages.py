@@ -12,10 +12,10 @@ XLAND = (
 
 ML1 = (
     "Seed 0 of a first recipe (KL weight 1e-2, nets of 128, discount .99, one step size, learned temperature) came within "
-    "5 cm of training goals in half of the episodes, and within about 6 in most: rewards a centimetre outside are .99 of those "
-    "inside. Settings were then changed; at a fixed temperature the arm moves about where rewards are alike. A pilot (seed 102, "
-    "40 updates, contexts from four trials, one episode from the prior) came within 5 cm of nine in ten training goals, and "
-    "went to places far from others."
+    "5 cm of training goals in half of the episodes, and within about 6 in most: rewards a centimetre outside are .99 of "
+    "those inside. Settings were then changed; at a fixed temperature the arm moves about where rewards are alike. A pilot "
+    "(seed 102, 40 updates, contexts from four trials, one episode from the prior) came within 5 cm of nine in ten training "
+    "goals, and went to places far from others."
 )
 
 ROWS: tuple[Recipe, ...] = (
