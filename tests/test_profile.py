@@ -29,14 +29,15 @@ def test_parts_add_up_and_heavy_learning_is_found(
         "200",
     ]
     assert (
-        main(["profile", "memoryless", "eleven-arm", *options, "--num-repeats", "2", "--trace", "trace", "--json"]) == 0
+        main(["profile", "memoryless", "eleven-arm", *options, "--num-repeats", "5", "--trace", "trace", "--json"]) == 0
     )
     found = json.loads(capsys.readouterr().out)
     assert found["steps_per_update"] == 8 * 5
-    assert (found["log_every"], found["num_updates"], found["num_repeats"]) == (1, 1, 2)
+    assert (found["log_every"], found["num_updates"], found["num_repeats"]) == (1, 1, 5), (
+        "a disk may stall once, or twice"
+    )
     assert sum(found["parts"].values()) == pytest.approx(found["update_seconds"])
-    parts = found["parts"]  # Of the host's share nothing is said: a disk may stall.
-    assert parts["update"] > parts["environment"] + parts["network"], "400 gradient steps on 40 steps of experience"
+    assert max(found["parts"], key=found["parts"].get) == "update", "400 gradient steps on 40 steps of experience"
     assert min(found["compile_seconds"], found["trace_seconds"], found["flops"], found["peak_bytes"]) > 0
     assert list(Path("trace").rglob("perfetto_trace.json.gz"))
     assert [path.name for path in tmp_path.iterdir()] == ["trace"], "nothing of the run is kept"
