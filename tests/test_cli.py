@@ -70,6 +70,7 @@ def test_every_recipe_has_an_id_of_its_own_and_names_what_there_is() -> None:
         (["resume"], "Missing from innerloop resume"),
         (["report"], "report RUN..."),
         (["list", "method"], "choose one of methods, benchmarks, recipes"),
+        (["reproduce", "demo", "--workers", "0"], "--workers 0: must be at least 1"),
         (["reproduce", "dmo"], "unknown recipe 'dmo'; did you mean demo?"),
         (["demo", "--sed", "1"], "did you mean --seed"),
         (["profile"], "profile METHOD BENCHMARK"),
@@ -190,10 +191,18 @@ def test_from_training_to_report(
 def test_reproduce_stores_repeats_nothing_and_compares(
     capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from innerloop.algorithms._on_policy import OnPolicy
-    from innerloop.algorithms.memoryless import Memoryless
+    from innerloop.algorithms import Memoryless, OnPolicy
+    from innerloop.sweeps import Local
+    from innerloop.sweeps._piece import Job, Outcome, play
+
+    played: list[str] = []
+
+    def attempt(self: Local, job: Job, cores: list[int]) -> tuple[Outcome, bool]:
+        played.append(job.folder.name)
+        return play(job), False
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Local, "_attempt", attempt)
     settings = Memoryless((4,), OnPolicy(num_updates=3, num_tasks=8, loss="a2c"))
     row = Recipe("tiny", "memoryless", "eleven-arm", settings, bar=0.0, num_seeds=2, num_test_tasks=20)
     monkeypatch.setitem(RECIPES, "tiny", row)
@@ -207,9 +216,12 @@ def test_reproduce_stores_repeats_nothing_and_compares(
     assert len(first["curve"]) == 5
     assert set(first["references"]) >= {"random"}
     before = {run: run.stat().st_mtime_ns for run in Path("runs/tiny/seed-1/checkpoints").iterdir()}
-    status, out, _ = run(capsys, "reproduce", "tiny", "--quiet")
+    status, out, err = run(capsys, "reproduce", "tiny", "--workers", "2", "--quiet")
+    assert "2 side by side" in err
+    assert sorted(played) == ["seed-0", "seed-1"]
+    assert not list(Path("runs").rglob("evaluation-train*")), "that is for sweeps"
     result = json.loads(path.read_text())
-    assert result["seeds"] == [0, 1]
+    assert (result["seeds"], result["command"]) == ([0, 1], "innerloop reproduce tiny --workers 2")
     assert result["per_seed"][1] == first["per_seed"][0]
     assert before == {run: run.stat().st_mtime_ns for run in Path("runs/tiny/seed-1/checkpoints").iterdir()}
     assert "stored result" in out
@@ -218,6 +230,9 @@ def test_reproduce_stores_repeats_nothing_and_compares(
     assert status == 1
     assert "OUTSIDE of its tolerance of 5%" in out
     assert json.loads(path.read_text())["value"] == result["value"] * 2, "a stored result is kept"
+    monkeypatch.setattr(Local, "_attempt", lambda *_: (Outcome("diverged", "NaN."), False))
+    status, _, err = run(capsys, "reproduce", "tiny", "--workers", "2", "--quiet")
+    assert (status, err.splitlines()[-1]) == (1, "innerloop: seed 0 diverged: NaN.")
     other = Recipe("tiny", "memoryless", "eleven-arm", Memoryless((5,), settings.training))
     monkeypatch.setitem(RECIPES, "tiny", other)
     assert "other settings" in run(capsys, "reproduce", "tiny", "--quiet")[2]

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from innerloop._machine import share_of_cores
 from innerloop._run import RunConfig, configure, run_experiment
 from innerloop._sealed import checkpoints
 from innerloop.algorithms import RL2, Memoryless, OnPolicy
@@ -152,13 +154,6 @@ def test_without_ray_the_extra_is_named(capsys: pytest.CaptureFixture, monkeypat
 
 
 @pytest.fixture
-def environment(program_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What processes of a sweep inherit."""
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(program_cache))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "src"))
-
-
-@pytest.fixture
 def no_test_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Test tasks of the benchmark that nobody may draw."""
 
@@ -170,6 +165,37 @@ def no_test_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
 
     row = dataclasses.replace(benchmark("two-arm"), test=Sampled(forbidden))
     monkeypatch.setattr("innerloop._run.find_benchmark", lambda name: row)
+
+
+def test_workers_share_the_cores_and_hand_them_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {4, 2, 7, 9, 11})
+    seen: list[list[int]] = []
+    both = threading.Barrier(2)
+
+    def attempt(self: Local, job: Job, cores: list[int]) -> tuple[Outcome, bool]:
+        seen.append(cores)
+        both.wait(60)
+        return Outcome("done"), False
+
+    monkeypatch.setattr(Local, "_attempt", attempt)
+    config = next(iter(tiny().configs(100).values()))
+    for workers, shares in ((1, [[2, 4, 7, 9, 11]]), (2, [[2, 7, 11], [4, 9]])):
+        seen.clear()
+        both = threading.Barrier(workers)
+        with Local(workers) as executor:
+            for future in [executor.submit(Job(config, tmp_path, 1)) for _ in range(2 * workers)]:
+                future.result()
+        assert sorted(seen) == sorted(shares * 2)
+    assert share_of_cores(6, 7) == [2, 4, 7, 9, 11], "there are fewer than processes"
+
+
+def test_a_piece_keeps_to_its_cores(environment: None, tmp_path: Path) -> None:
+    core = max(os.sched_getaffinity(0))
+    code = f"import os, sys; sys.argv = ['', '[{core}]']; import innerloop.sweeps._piece as p\n"
+    code += "p.play = lambda job, stop: p.Outcome('done', str(sorted(os.sched_getaffinity(0)))); p._main()"
+    job = Job(next(iter(tiny().configs(100).values())), tmp_path, 1)
+    done = subprocess.run([sys.executable, "-c", code], input=json.dumps(job.to_json()), capture_output=True, text=True)
+    assert json.loads(done.stdout) == ["done", str([core])], done.stderr
 
 
 def test_a_piece_stops_where_it_should_and_never_plays_test_tasks(no_test_tasks: None, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,22 @@ def machine() -> dict[str, Any]:
 def usable_cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def share_of_cores(number: int, parts: int) -> list[int]:
+    """The cores of process `number` of so many that share this process's; all of them, if there are fewer than processes.
+
+    Programs of XLA wait for their slowest thread at every operation, so processes whose threads meet on the same cores wait
+    for each other. Empty where the system lets nobody choose.
+    """
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    return cores[number::parts] or cores
+
+
+def keep_to(cores: Sequence[int]) -> None:
+    """Use these cores alone; to be called before anything is computed. No cores: all, as before."""
+    if cores:
+        os.sched_setaffinity(0, cores)
 
 
 def provenance() -> dict[str, Any]:

@@ -22,6 +22,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from innerloop._machine import keep_to, share_of_cores
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 NUMBERS = ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "JOB_COMPLETION_INDEX")
 """Variables in which those who start many processes tell each its number: SLURM, Open MPI, Kubernetes' indexed jobs."""
@@ -110,14 +112,12 @@ def launch(arguments: Sequence[str], num_processes: int) -> int:
         ChildProcessError: one that is not the leader failed.
     """
     coordinator = free_address()
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     members = []
     with contextlib.ExitStack() as stack:
         for i in range(num_processes):
             call = [*arguments, f"--coordinator={coordinator}", f"--process-id={i}"]
-            own = cores[i::num_processes] or cores
             log = None if i == 0 else stack.enter_context(tempfile.TemporaryFile("w+"))
-            members.append((_start(call, own, log), log))
+            members.append((_start(call, share_of_cores(i, num_processes), log), log))
         leader = members[0][0]
         before = {number: signal.signal(number, lambda got, _: leader.send_signal(got)) for number in SIGNALS}
         try:
@@ -162,8 +162,7 @@ def _main() -> int:
         os.read(0, 1)
         os._exit(1)
 
-    if cores := json.loads(sys.argv[1]):
-        os.sched_setaffinity(0, cores)
+    keep_to(json.loads(sys.argv[1]))
     threading.Thread(target=follow, daemon=True).start()
     return main(sys.argv[2:])
 

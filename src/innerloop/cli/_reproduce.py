@@ -2,6 +2,8 @@
 
 import dataclasses
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,7 @@ from innerloop.cli._parse import HELP_FLAGS, parse
 
 @dataclass(frozen=True)
 class ReproduceOptions:
-    """Train the seeds of a recipe one after another, measure each on the held-out tasks of its protocol, and compare
-    with the stored result.
+    """Train the seeds of a recipe, measure each on the held-out tasks of its protocol, and compare with the stored result.
 
     Each seed is a run directory of its own, RUNS/ID/seed-K: a finished one is not repeated, an interrupted one goes on.
     The result is stored if there is none yet, or if the stored one has fewer seeds. The exit status is 1 if the value
@@ -28,6 +29,9 @@ class ReproduceOptions:
     """Which seeds to train. By default all of the recipe's, counted from 0."""
     quick: bool = False
     """One seed with a twentieth of the updates: shows that everything works, stores nothing."""
+    workers: int = 1
+    """Seeds that are trained side by side, each in a process with its share of the cores; on machines without accelerators.
+    By default one after another, with all cores."""
     overwrite: bool = False
     """Store the result even if there is one."""
     runs: Path = Path("runs")
@@ -63,16 +67,22 @@ def _reproduce(row: Any, options: ReproduceOptions) -> int:
     wanted = tuple(range(row.num_seeds)) if options.seeds is None else options.seeds
     if not wanted or min(wanted) < 0:
         raise UsageError(f"--seeds {' '.join(map(str, wanted))}: name at least one, none negative.")
+    if options.workers < 1:
+        raise UsageError(f"--workers {options.workers}: must be at least 1.")
     result: dict[str, Any] = {}
 
     def store() -> None:
         if options.overwrite or stored is None or result["num_seeds"] > stored["num_seeds"]:
             print(f"stored: {write_result(options.results, result)}")
 
-    for seed in wanted:
-        _train_seed(row, options, seed)
-        result = _gather(row, options.runs / row.id)
-        store()
+    with _training(row, options, wanted) as wait_for:
+        for seed in wanted:
+            wait_for(seed)
+            _train_seed(row, options, seed)
+            result = _gather(row, options.runs / row.id)
+            if options.workers > 1:
+                result["command"] += f" --workers {options.workers}"
+            store()
     if 0 in wanted and learns_to_adapt(row.settings, benchmark(row.benchmark)):
         result["contrasts"] = _contrast(row, options)
         store()
@@ -86,6 +96,32 @@ def _reproduce(row: Any, options: ReproduceOptions) -> int:
         f"{'within' if same else 'OUTSIDE of'} its tolerance of {stored['tolerance']:.0%}."
     )
     return 0 if same else 1
+
+
+@contextmanager
+def _training(row: Any, options: ReproduceOptions, seeds: Sequence[int]) -> Iterator[Callable[[int], None]]:
+    """Train seeds in `options.workers` processes; gives what waits until one is trained. One worker: nothing to wait for."""
+    if options.workers == 1:
+        yield lambda seed: None
+        return
+    from innerloop.sweeps import Local
+    from innerloop.sweeps._piece import Job
+    from innerloop.sweeps._sweep import sigterm
+
+    parent = (options.runs / row.id).resolve()
+    with sigterm(), Local(options.workers) as executor:
+        budget = row.settings.training.num_updates
+        jobs = {seed: executor.submit(Job(_config(row, seed), parent / f"seed-{seed}", budget)) for seed in seeds}
+        print(f"training seeds in {parent}, {options.workers} side by side; seed-K.log says more", file=sys.stderr)
+
+        def wait_for(seed: int) -> None:
+            outcome = jobs[seed].result()
+            if outcome.kind == "refused":
+                raise ValueError(outcome.message)
+            if outcome.kind != "done":
+                raise ChildProcessError(f"seed {seed} {outcome.kind}: {outcome.message}")
+
+        yield wait_for
 
 
 def _contrast(row: Any, options: ReproduceOptions) -> dict[str, Any]:
@@ -121,12 +157,10 @@ def _shortened(row: Any) -> Any:
     return dataclasses.replace(row, id=f"{row.id}-quick", settings=settings, num_seeds=1, num_test_tasks=tasks)
 
 
-def _train_seed(row: Any, options: ReproduceOptions, seed: int) -> None:
-    """Train and measure one seed, or what is left of that."""
-    from innerloop._run import RunConfig, configure, evaluate_run, resume, run_experiment
+def _config(row: Any, seed: int) -> Any:
+    from innerloop._run import configure
 
-    folder = options.runs / row.id / f"seed-{seed}"
-    config = configure(
+    return configure(
         row.method,
         row.benchmark,
         settings=row.settings,
@@ -134,6 +168,13 @@ def _train_seed(row: Any, options: ReproduceOptions, seed: int) -> None:
         evaluate_every=row.evaluate_every,
         num_test_tasks=row.num_test_tasks,
     )
+
+
+def _train_seed(row: Any, options: ReproduceOptions, seed: int) -> None:
+    """Train and measure one seed, or what is left of that."""
+    from innerloop._run import RunConfig, evaluate_run, resume, run_experiment
+
+    folder, config = options.runs / row.id / f"seed-{seed}", _config(row, seed)
     if not (folder / "config.json").exists():
         print(f"seed {seed}: training in {folder}", file=sys.stderr)
         run_experiment(config, folder, show=not options.quiet, measure=False)

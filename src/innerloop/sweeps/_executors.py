@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import queue
 import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from innerloop._extras import package
+from innerloop._machine import share_of_cores
 from innerloop.sweeps._piece import Job, Outcome, play
 
 
@@ -28,7 +30,8 @@ class Executor(Protocol):
 
 
 class Local:
-    """Processes on this machine, `workers` at a time, each started anew at most `retries` times after it was killed."""
+    """Processes on this machine, `workers` at a time, each with its share of the cores, and started anew at most `retries`
+    times after it was killed."""
 
     def __init__(self, workers: int = 1, retries: int = 2):
         if workers < 1 or retries < 0:
@@ -40,6 +43,9 @@ class Local:
 
     def __enter__(self) -> "Local":
         self._pool = ThreadPoolExecutor(self.workers)
+        self._shares: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
+        for number in range(self.workers):
+            self._shares.put(share_of_cores(number, self.workers))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -56,22 +62,26 @@ class Local:
 
     def _play(self, job: Job) -> Outcome:
         outcome = Outcome("stopped")
-        for _ in range(self.retries + 1):
-            if self._is_closing:
-                return outcome
-            outcome, was_killed = self._attempt(job)
-            if not was_killed:
-                return outcome
-        return outcome
+        cores = self._shares.get()
+        try:
+            for _ in range(self.retries + 1):
+                if self._is_closing:
+                    return outcome
+                outcome, was_killed = self._attempt(job, cores)
+                if not was_killed:
+                    return outcome
+            return outcome
+        finally:
+            self._shares.put(cores)
 
-    def _attempt(self, job: Job) -> tuple[Outcome, bool]:
+    def _attempt(self, job: Job, cores: list[int]) -> tuple[Outcome, bool]:
         """How one process ended, and whether somebody ended it."""
         log = job.folder.with_suffix(".log")
         log.parent.mkdir(parents=True, exist_ok=True)
         # In a session of its own Ctrl-C does not reach it: it stops when this process closes its stdin, or ends.
         with log.open("a") as errors:
             process = subprocess.Popen(
-                [sys.executable, "-m", "innerloop.sweeps._piece"],
+                [sys.executable, "-m", "innerloop.sweeps._piece", json.dumps(cores)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

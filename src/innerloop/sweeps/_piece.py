@@ -1,8 +1,8 @@
 """A piece of a run: from where it stands to some update, and at the end of its budget a measurement on training tasks.
 
-A sweep plays its runs in such pieces, each in a process of its own: `python -m innerloop.sweeps._piece`, with a job as a line
-of JSON on stdin and an `Outcome` as the last line on stdout. A piece stops, after a checkpoint, when its stdin is closed, so
-none outlives the process that started it.
+A sweep plays its runs in such pieces, each in a process of its own: `python -m innerloop.sweeps._piece CORES`, with the cores
+that it keeps to as a list in JSON, a job as a line of JSON on stdin, and an `Outcome` as the last line on stdout. A piece
+stops, after a checkpoint, when its stdin is closed, so none outlives the process that started it.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple
 from innerloop._callbacks import Interrupted
 from innerloop._checkpoint import Checkpoint
 from innerloop._evaluate import AdaptationCurve
+from innerloop._machine import keep_to
 from innerloop._run import RunConfig, evaluate_run, locked, resume, run_experiment
 from innerloop._train import NonFiniteError, Progress
 
@@ -29,12 +30,15 @@ CURVE = "evaluation-train"
 
 @dataclass(frozen=True)
 class Job:
-    """Take the run in `folder` to update `until`; at the end of its budget measure it on `num_tasks` training tasks."""
+    """Take the run in `folder` to update `until`; at the end of its budget measure it on `num_tasks` training tasks.
+
+    With no tasks it is not measured.
+    """
 
     config: RunConfig
     folder: Path
     until: int
-    num_tasks: int
+    num_tasks: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -96,7 +100,7 @@ def play(job: Job, stop: threading.Event | None = None) -> Outcome:
             )
         else:
             resume(job.folder, show=False, measure=False, callbacks=callbacks)
-        if not is_measured(job.folder, job.num_tasks):
+        if job.num_tasks and not is_measured(job.folder, job.num_tasks):
             evaluate_run(job.folder, tasks="train", num_tasks=job.num_tasks, references=False, plot=False)
     except _Pause:
         return Outcome("stopped" if stop.is_set() else "done")
@@ -124,6 +128,7 @@ def _wait_for_lock(folder: Path) -> None:
 
 
 def _main() -> int:
+    keep_to(json.loads(sys.argv[1]))
     job = Job.from_json(json.loads(sys.stdin.readline()))
     stop = threading.Event()
 

@@ -224,7 +224,7 @@ def run_sweep(
     folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     busy: dict[Future[Outcome], tuple[int, Run, int]] = {}
-    with locked(folder), _sigterm(), executor:
+    with locked(folder), sigterm(), executor:
         settings = _prepared(sweep, folder)
         _write(sweep, settings, folder)
         while True:
@@ -353,8 +353,8 @@ def _row(sweep: Sweep, setting: Setting, folder: Path, at_work: bool, is_over: b
 
 
 @contextmanager
-def _sigterm() -> Iterator[None]:
-    """SIGTERM ends the sweep as Ctrl-C does; outside of the main thread, where Python delivers none, it is left alone."""
+def sigterm() -> Iterator[None]:
+    """SIGTERM ends what goes on as Ctrl-C does; outside of the main thread, where Python delivers none, it is left alone."""
     import signal
     import threading
 
