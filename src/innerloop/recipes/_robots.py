@@ -18,9 +18,9 @@ ROW: dict[str, Any] = {
 }
 
 PEARL_CHOICE = (
-    "KL weight and first temperature are those of the code of Rakelly et al. 2019, in units of rewards that are not scaled by 5. "
-    "With a learned temperature and a KL weight of 1e-2, one seed of three began to infer the speed near the end only: -110, -221, "
-    "-95 (at commit dc32b09). Chosen with seeds 101 to 103 by returns in training."
+    "KL weight and first temperature are those of the code of Rakelly et al. 2019, in units of rewards that are not scaled "
+    "by 5. With a learned temperature and a KL weight of 1e-2, one seed of three began to infer the speed near the end only: "
+    "-110, -221, -95 (at commit dc32b09). Chosen with seeds 101 to 103 by returns in training."
 )
 
 
