@@ -109,10 +109,52 @@ def test_unknown_names_are_said(name):
         il.bridges.metaworld(name)
 
 
+NO_ACTIONS = np.zeros((4, 4))
+
+
+class Sprinters:
+    """Copy i succeeds after i + 1 steps, again and again; the last two never do, and are cut off after five."""
+
+    num_envs = 4
+
+    def __init__(self):
+        self.steps = np.zeros(4, int)
+
+    def get_attr(self, name):
+        return ["run"] * 4
+
+    def call(self, name, *arguments):
+        return (False,) * 4
+
+    def step(self, actions):
+        self.steps += 1
+        succeeds = self.steps == [1, 2, 99, 99]
+        cut_off = self.steps == 5
+        self.steps[succeeds | cut_off] = 0
+        return None, None, succeeds, cut_off, {"final_info": {"success": succeeds.astype(float)}}
+
+
+def test_every_goal_counts_alike_in_the_official_evaluation():
+    judged = _metaworld.EveryGoal(Sprinters(), 3)
+    ended = np.array([judged.step(NO_ACTIONS)[2] for _ in range(4)])
+    assert ended[:, 0].all(), "before evaluation begins nothing is held back"
+    judged.call("toggle_terminate_on_success", True)
+    judged._envs.steps[:] = 0
+    ended = np.array([np.logical_or(*judged.step(NO_ACTIONS)[2:4]) for _ in range(16)])
+    assert ended.sum(0).tolist() == [3, 3, 3, 3]
+    assert ended[:3, 0].all()
+    assert np.flatnonzero(ended[:, 3]).tolist() == [4, 9, 14]
+    assert np.mean(judged.successes[0]["run"]) == 0.5
+    assert judged.first() == 1.0, "as Meta-World counts: the fastest"
+    judged.call("toggle_terminate_on_success", False)
+    assert np.array([judged.step(NO_ACTIONS)[2] for _ in range(4)])[:, 0].all(), "the next adaptation sees every end"
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_official_evaluation_judges_our_agents():
     pytest.importorskip("metaworld")
     verdict = il.bridges.official_evaluation(Random(SPEC), "ML1 reach-v3", adaptation_episodes=1, evaluation_episodes=1)
     assert 0 <= verdict.success < 0.9
+    assert verdict.success <= verdict.first <= 1
     assert list(verdict.by_skill) == ["reach-v3"]

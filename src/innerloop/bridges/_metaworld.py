@@ -2,7 +2,7 @@
 
 Tasks are Meta-World's own, of its own splits (ML1, ML10, ML45, MT1, MT10, MT50; Yu et al. 2019, McLean et al. 2025). Its
 function that makes training environments is not used: released versions serve test tasks there. `variants` proves instead
-that no test task is a training task. `official_evaluation` has Meta-World's own code judge one of our agents.
+that no test task is a training task. `official_evaluation` has Meta-World's own code judge one of our agents, on every goal.
 """
 
 import hashlib
@@ -191,11 +191,56 @@ def _adapt(agent: Agent, keys: Array, memory: Any, episodes: Transition) -> Any:
 
 
 class Verdict(NamedTuple):
-    """What the official evaluation says: mean success, mean return (of Meta-World's rewards), success by skill."""
+    """Mean success, mean return (of Meta-World's rewards) and success by skill, over as many episodes
+    on each goal; and `first`, the mean success of those episodes of a skill that ended first."""
 
     success: float
     mean_return: float
     by_skill: dict[str, float]
+    first: float
+
+
+class EveryGoal:
+    """Vector environment of Meta-World in whose evaluation each copy is judged by as many episodes as any other.
+
+    Meta-World's code counts the first episodes of a skill that end, on whichever goal, and an episode ends where it succeeds:
+    it counts the fastest. Here a copy that has played its `episodes` seems to play on for ever, so that Meta-World's code,
+    asked for `episodes` times as many as there are copies of a skill, waits for the others.
+    """
+
+    def __init__(self, envs: Any, episodes: int):
+        self._envs, self._episodes = envs, episodes
+        self._num_ended = np.zeros(0, int)
+        self.successes: list[dict[str, list[bool]]] = []
+        """Of each evaluation, by skill, in the order in which episodes ended."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._envs, name)
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """As of the environments. Evaluation begins when success is to end an episode."""
+        if name == "toggle_terminate_on_success":
+            self._num_ended = np.zeros(self._envs.num_envs if arguments == (True,) else 0, int)
+            if self._num_ended.size:
+                self._names = self._envs.get_attr("task_name")
+                self.successes.append({skill: [] for skill in self._names})
+        return self._envs.call(name, *arguments)
+
+    def step(self, actions: np.ndarray) -> Any:
+        """As of the environments, without ends of episodes that are too many."""
+        obs, reward, terminated, truncated, infos = self._envs.step(actions)
+        if self._num_ended.size:
+            goes_on = self._num_ended < self._episodes
+            terminated, truncated = terminated & goes_on, truncated & goes_on
+            for i in np.flatnonzero(terminated | truncated):
+                self._num_ended[i] += 1
+                self.successes[-1][self._names[i]].append(bool(infos["final_info"]["success"][i]))
+        return obs, reward, terminated, truncated, infos
+
+    def first(self) -> float:
+        """Mean success of the first `episodes` of each skill that ended."""
+        counted = [x[: self._episodes] for found in self.successes for x in found.values()]
+        return float(np.mean([np.mean(x) for x in counted]))
 
 
 def official_evaluation(
@@ -203,6 +248,10 @@ def official_evaluation(
 ) -> Verdict:
     """Meta-World's own evaluation of an agent on the test tasks of an ML benchmark: on 40 goals of each test skill, ten
     episodes to adapt and then three that count. An episode succeeds if the success flag is ever on.
+
+    Left to itself Meta-World's code judges 20 environments by the first three episodes of a skill that end there. An episode
+    ends where it succeeds, so in ML1 an agent that reaches three of 20 goals has full marks. `Verdict.first` is that figure;
+    `success` counts three episodes of every goal (`EveryGoal`).
 
     Raises ValueError for names that `metaworld` does not know, and for MT benchmarks, which have no test tasks.
     """
@@ -222,19 +271,19 @@ def official_evaluation(
         normalize_reward_in_recurrent_info=True,
     )
     num_skills = len(set(envs.get_attr("task_name")))
-    num_evals = NUM_TEST_GOALS * num_skills // META_BATCH
-    spec = meta_spec()
+    judged = EveryGoal(envs, evaluation_episodes)
     try:
         success, mean_return, by_skill = judge.metalearning_evaluation(
-            OfficialAgent(agent, spec, META_BATCH, seed),
-            envs,
-            num_evals=num_evals,
+            OfficialAgent(agent, meta_spec(), META_BATCH, seed),
+            judged,
+            num_evals=NUM_TEST_GOALS * num_skills // META_BATCH,
             adaptation_episodes=adaptation_episodes,
-            evaluation_episodes=evaluation_episodes,
+            evaluation_episodes=evaluation_episodes * (META_BATCH // num_skills),
         )
     finally:
         envs.close()
-    return Verdict(float(success), float(mean_return), {skill: float(x) for skill, x in by_skill.items()})
+    rates = {skill: float(x) for skill, x in by_skill.items()}
+    return Verdict(float(success), float(mean_return), rates, judged.first())
 
 
 def meta_spec() -> EnvSpec:
