@@ -1,6 +1,6 @@
 """What it brings to train two seeds side by side on one machine, and to give each a share of the cores of its own.
 
-    python benchmarks/side_by_side.py [--seconds 60]
+    python benchmarks/side_by_side.py [--seconds 20]
 
 For each row: steps a second of one seed that has all cores, and of two at a time, together, once with all cores for both and
 once with half of them for each, as `innerloop sweep --workers 2` and `innerloop reproduce --workers 2` have it. Each seed is
@@ -85,7 +85,7 @@ def _rate(rows: list[dict[str, Any]], seconds: float) -> float:
 def main() -> None:
     """All rows, one after another."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=60.0, help="that each rate is measured over")
+    parser.add_argument("--seconds", type=float, default=20.0, help="that each rate is measured over")
     seconds = parser.parse_args().seconds
     everything = share_of_cores(0, 1)
     rows = []
