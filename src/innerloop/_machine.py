@@ -44,8 +44,7 @@ def usable_cores() -> int:
 def share_of_cores(number: int, parts: int) -> list[int]:
     """The cores of process `number` of so many that share this process's; all of them, if there are fewer than processes.
 
-    Programs of XLA wait for their slowest thread at every operation, so processes whose threads meet on the same cores wait
-    for each other. Empty where the system lets nobody choose.
+    Empty where the system lets nobody choose.
     """
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     return cores[number::parts] or cores
