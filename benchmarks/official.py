@@ -24,6 +24,7 @@ import innerloop as il
 from _seeds import finished_seeds
 from _speed import apart, random_play
 from innerloop._machine import provenance, usable_cores
+from innerloop.bridges._metaworld import meta_spec
 from innerloop.report._results import write_result
 
 RESULTS = Path(__file__).parent / "results"
@@ -36,9 +37,7 @@ SECONDS = 20.0
 def judged(name: str) -> dict[str, Any]:
     """What the official evaluation says of one seed, or of random actions."""
     clock = time.perf_counter()
-    agent = (
-        il.references.generic.Random(il.bridges.metaworld(SKILL).env.spec) if name == RANDOM else il.load(name).agent
-    )
+    agent = il.references.generic.Random(meta_spec()) if name == RANDOM else il.load(name).agent
     verdict = il.bridges.official_evaluation(agent, SKILL)
     about = {"success": verdict.success, "first": verdict.first, "mean return": verdict.mean_return}
     return {"row": Path(name).name, **about, "seconds": round(time.perf_counter() - clock)}

@@ -5,16 +5,13 @@
 For each row: steps a second of one seed that has all cores, and of two at a time, together, once with all cores for both and
 once with half of them for each, as `innerloop sweep --workers 2` and `innerloop reproduce --workers 2` have it. Each seed is
 a process as a sweep starts it; rates are between rows of metrics, without compilation and the first updates.
-Writes results/side-by-side.json; `value` is the geometric mean over rows of shares against one after another. Needs the extra
-`mujoco`.
+Writes results/side-by-side.json; `value` is two with half of the cores each over one with all, the geometric mean over rows.
+Needs the extra `mujoco`.
 """
 
 import argparse
 import dataclasses
-import json
 import math
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -25,6 +22,7 @@ from innerloop._machine import provenance, share_of_cores
 from innerloop._run import configure
 from innerloop.recipes import default_settings, recipe
 from innerloop.report._results import write_result
+from innerloop.sweeps._executors import start
 from innerloop.sweeps._piece import Job
 
 RESULTS = Path(__file__).parent / "results"
@@ -51,12 +49,7 @@ def rates(name: str, shares: list[list[int]], seconds: float) -> list[float]:
         processes = []
         for seed, cores in enumerate(shares):
             config = configure(method, benchmark, settings=settings, seed=seed, evaluate_every=0, log_every=1)
-            command = [sys.executable, "-m", "innerloop.sweeps._piece", json.dumps(cores)]
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-            assert process.stdin is not None
-            process.stdin.write(json.dumps(Job(config, folders[seed], ENDLESS).to_json()) + "\n")
-            process.stdin.flush()
-            processes.append(process)
+            processes.append(start(Job(config, folders[seed], ENDLESS), cores))
         try:
             while not all(_settled(folder) for folder in folders):
                 if any(process.poll() is not None for process in processes):

@@ -65,13 +65,6 @@ def program_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def environment(program_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What processes that a test starts inherit."""
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(program_cache))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "src"))
-
-
-@pytest.fixture
 def double() -> Iterator[None]:
     """Float64, in which finite differences are worth comparing with."""
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):

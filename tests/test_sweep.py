@@ -154,6 +154,13 @@ def test_without_ray_the_extra_is_named(capsys: pytest.CaptureFixture, monkeypat
 
 
 @pytest.fixture
+def environment(program_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What processes of a sweep inherit."""
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(program_cache))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "src"))
+
+
+@pytest.fixture
 def no_test_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Test tasks of the benchmark that nobody may draw."""
 
@@ -170,7 +177,6 @@ def no_test_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_workers_share_the_cores_and_hand_them_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {4, 2, 7, 9, 11})
     seen: list[list[int]] = []
-    both = threading.Barrier(2)
 
     def attempt(self: Local, job: Job, cores: list[int]) -> tuple[Outcome, bool]:
         seen.append(cores)

@@ -210,7 +210,7 @@ class EveryGoal:
 
     def __init__(self, envs: Any, episodes: int):
         self._envs, self._episodes = envs, episodes
-        self._num_ended = np.zeros(0, int)
+        self._num_ended: np.ndarray | None = None  # of each copy, while they are judged
         self.successes: list[dict[str, list[bool]]] = []
         """Of each evaluation, by skill, in the order in which episodes ended."""
 
@@ -220,8 +220,9 @@ class EveryGoal:
     def call(self, name: str, *arguments: Any) -> Any:
         """As of the environments. Evaluation begins when success is to end an episode."""
         if name == "toggle_terminate_on_success":
-            self._num_ended = np.zeros(self._envs.num_envs if arguments == (True,) else 0, int)
-            if self._num_ended.size:
+            self._num_ended = None
+            if arguments == (True,):
+                self._num_ended = np.zeros(self._envs.num_envs, int)
                 self._names = self._envs.get_attr("task_name")
                 self.successes.append({skill: [] for skill in self._names})
         return self._envs.call(name, *arguments)
@@ -229,7 +230,7 @@ class EveryGoal:
     def step(self, actions: np.ndarray) -> Any:
         """As of the environments, without ends of episodes that are too many."""
         obs, reward, terminated, truncated, infos = self._envs.step(actions)
-        if self._num_ended.size:
+        if self._num_ended is not None:
             goes_on = self._num_ended < self._episodes
             terminated, truncated = terminated & goes_on, truncated & goes_on
             for i in np.flatnonzero(terminated | truncated):

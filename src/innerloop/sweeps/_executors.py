@@ -7,7 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import IO, Any, Protocol, runtime_checkable
 
 from innerloop._extras import package
 from innerloop._machine import share_of_cores
@@ -78,22 +78,10 @@ class Local:
         """How one process ended, and whether somebody ended it."""
         log = job.folder.with_suffix(".log")
         log.parent.mkdir(parents=True, exist_ok=True)
-        # In a session of its own Ctrl-C does not reach it: it stops when this process closes its stdin, or ends.
         with log.open("a") as errors:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "innerloop.sweeps._piece", json.dumps(cores)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                start_new_session=True,
-            )
+            process = start(job, cores, errors)
         self._processes.add(process)
-        assert process.stdin is not None
         assert process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(json.dumps(job.to_json()) + "\n")
-            process.stdin.flush()
         if self._is_closing:
             _close_stdin(process)
         said = process.stdout.read().splitlines()
@@ -106,6 +94,26 @@ class Local:
             return Outcome(kind, message), kind == "stopped"
         how = f"killed by signal {-status}" if status < 0 else f"ended with status {status}"
         return Outcome("crashed", f"{how}: {_last_line(log)}".rstrip(": ")), status < 0
+
+
+def start(job: Job, cores: list[int], errors: IO[str] | None = None) -> subprocess.Popen[str]:
+    """A process that plays a job on these cores.
+
+    In a session of its own Ctrl-C does not reach it: it stops when this process closes its stdin, or ends.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "innerloop.sweeps._piece", json.dumps(cores)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(json.dumps(job.to_json()) + "\n")
+        process.stdin.flush()
+    return process
 
 
 def _close_stdin(process: subprocess.Popen[str]) -> None:
