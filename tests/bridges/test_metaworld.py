@@ -10,7 +10,7 @@ import pytest
 
 import innerloop as il
 from innerloop._types import Transition
-from innerloop.bridges import _metaworld
+from innerloop.bridges import _metaworld, _skills
 from innerloop.references.generic import Random
 
 KEY = jax.random.key(0)
@@ -99,6 +99,25 @@ def test_skills_are_played_again_the_same_and_goals_are_hidden(reach):
     assert not np.any(first.transitions.timestep.obs[..., -3:])
     assert first.transitions.next_timestep.last.sum() == 2
     assert (first.transitions.next_timestep.discount == 1).all()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_agents_see_what_meta_world_shows():
+    """The simulator itself, beside ours, with the same actions."""
+    pytest.importorskip("metaworld")
+    from metaworld.env_dict import ALL_V3_ENVIRONMENTS
+
+    train, test = _metaworld.variants("ML1 reach-v3")
+    theirs, ours = ALL_V3_ENVIRONMENTS["reach-v3"](), _skills.Skills([*train, *test])
+    theirs.set_task(train[3])
+    ours.set_task({"variant": 3})
+    np.testing.assert_array_equal(ours.reset()[0], theirs.reset()[0])
+    for action in np.random.default_rng(0).uniform(-1, 1, (20, 4)).astype(np.float32):
+        (obs, reward, *_), (seen, earned, *_) = theirs.step(action), ours.step(action)
+        np.testing.assert_array_equal(seen, obs)
+        assert earned == reward / 10
+    theirs.close()
+    ours.close()
 
 
 @pytest.mark.filterwarnings("ignore")
