@@ -2,14 +2,12 @@
 
     python benchmarks/official.py [--runs RUNS]   # all rows, as many at a time as there are cores
     python benchmarks/official.py RUNS/ID/seed-0  # one row, printed as JSON
-    python benchmarks/official.py RUNS/ID/random  # random actions
 
 Reads the seeds that `innerloop reproduce ml1-reach-pearl` has trained and writes results/ml1-reach.json: success on 40
 held-out goals, ten episodes to adapt and three that count, as `bridges.official_evaluation` has it. `value` counts three
 episodes of every goal; `first`, which Meta-World's code would print, those that end first. Random actions are judged in the
-same way. A row is kept in the folder it is of, so that a call that was interrupted goes on where it was. Steps a second of
-ML10's training tasks are those of 20 trials of one episode with random actions, over as many processes as there are cores.
-Needs the extra `metaworld`.
+same way. Steps a second of ML10's training tasks are those of 20 trials of one episode with random actions, over as many
+processes as there are cores. Needs the extra `metaworld`.
 """
 
 import argparse
@@ -36,33 +34,27 @@ RANDOM = "random"
 SECONDS = 20.0
 
 
-def judged(folder: Path) -> dict[str, Any]:
-    """What the official evaluation says of one seed, now or when it was last asked, or of random actions."""
-    kept = folder / "official.json"
-    if kept.exists():
-        return json.loads(kept.read_text())
+def judged(name: str) -> dict[str, Any]:
+    """What the official evaluation says of one seed, or of random actions."""
     clock = time.perf_counter()
-    agent = il.references.generic.Random(meta_spec()) if folder.name == RANDOM else il.load(folder).agent
+    agent = il.references.generic.Random(meta_spec()) if name == RANDOM else il.load(name).agent
     verdict = il.bridges.official_evaluation(agent, SKILL)
     about = {"success": verdict.success, "first": verdict.first, "mean return": verdict.mean_return}
-    row = {"row": folder.name, **about, "seconds": round(time.perf_counter() - clock)}
-    folder.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps(row))
-    return row
+    return {"row": Path(name).name, **about, "seconds": round(time.perf_counter() - clock)}
 
 
 def main() -> None:
     """All seeds that are trained, or the one that is named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", nargs="?", type=Path, help="of a seed, or one that is called random")
+    parser.add_argument("name", nargs="?", help="the folder of a seed, or 'random'")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where run directories are")
     options = parser.parse_args()
-    if options.folder:
-        print(json.dumps(judged(options.folder)))
+    if options.name:
+        print(json.dumps(judged(options.name)))
         return
-    folders = [*finished_seeds(options.runs, ID), options.runs / ID / RANDOM]
+    folders = [str(folder) for folder in finished_seeds(options.runs, ID)]
     with ThreadPoolExecutor(usable_cores()) as pool:
-        *rows, random = pool.map(partial(apart, __file__), map(str, folders))
+        *rows, random = pool.map(partial(apart, __file__), [*folders, RANDOM])
     print(*rows, random, sep="\n", flush=True)
     ml10 = il.bridges.metaworld("ML10")
     rate = random_play(ml10.env, ml10.train, 20, SECONDS)
