@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import time
+from ctypes import CDLL, c_size_t, c_void_p, memset
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -177,3 +179,50 @@ def test_a_critic_that_knows_the_task_needs_whole_trials() -> None:
     learner = PPO(recurrent(), ADAM, make_critic=partial(TaskCritic, 8, 3), num_minibatches=1)
     with pytest.raises(ValueError, match="stream_steps"):
         train(KEY, learner, bandit_stream(), 1)
+
+
+class Waste:
+    """Leaves 64 MiB of freed blocks between blocks in use, which the C library keeps, and sees how much the process has."""
+
+    every = 1
+
+    def __init__(self, library: Any):
+        library.malloc.restype, library.malloc.argtypes, library.free.argtypes = c_void_p, [c_size_t], [c_void_p]
+        self.library = library
+        self.blocks: list[int] = []
+        self.mib: list[int] = []
+
+    def open(self, num_updates: int) -> None: ...
+
+    def __call__(self, progress: Progress) -> None:
+        self.mib.append(self.pages_mib())
+        if progress.update < 2:
+            blocks = [self.library.malloc(2**16) for _ in range(2**11)]
+            for block in blocks:
+                memset(block, 1, 2**16)
+            for block in blocks[::2]:
+                self.library.free(block)
+            self.blocks += blocks[1::2]
+            self.mib.append(self.pages_mib())
+            time.sleep(1.1 * progress.update)
+
+    def close(self, error: BaseException | None) -> None:
+        for block in self.blocks:
+            self.library.free(block)
+
+    @staticmethod
+    def pages_mib() -> int:
+        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:")) // 1024
+
+
+@pytest.mark.skipif(
+    not hasattr(CDLL(None), "malloc_trim"), reason="this C library keeps nothing that could be asked for"
+)
+def test_freed_memory_is_given_back() -> None:
+    waste = Waste(CDLL(None))
+    train(KEY, *small(), 2, callbacks=[waste])
+    before, wasted, compiled, wasted_again, later = waste.mib
+    assert min(wasted - before, wasted_again - compiled) > 50
+    assert wasted - compiled > 40, "after compiling"
+    assert wasted_again - later > 40, "a second later"

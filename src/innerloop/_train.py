@@ -16,6 +16,7 @@ from innerloop._buffer import without_replay
 from innerloop._collect import Collector, experience_metrics
 from innerloop._devices import everywhere, here, on_all
 from innerloop._learner import Learner, all_finite
+from innerloop._machine import give_back_memory
 from innerloop._types import Key
 
 INIT = np.uint32(2**32 - 1)
@@ -149,6 +150,8 @@ def _train(
     for callback in callbacks:
         callback(progress)
     history = [{"update": done, **progress.metrics}] if progress.metrics and keep_rows else []
+    give_back_memory()
+    given_back = time.monotonic()
     steps_per_update = collector.steps_per_collect * (num_seeds or 1)
     while done < num_updates:
         stop = next_stop(done, num_updates, log_every, callbacks)
@@ -165,6 +168,9 @@ def _train(
                 callback(progress)
         if keep_rows:
             history.append({"update": done, **progress.metrics})
+        if time.monotonic() - given_back > 1:
+            give_back_memory()
+            given_back = time.monotonic()
     return progress.train_state.state, history
 
 
