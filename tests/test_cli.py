@@ -2,6 +2,7 @@
 
 import ast
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,11 @@ def test_every_recipe_has_an_id_of_its_own_and_names_what_there_is() -> None:
         (["report"], "report RUN..."),
         (["list", "method"], "choose one of methods, benchmarks, recipes"),
         (["reproduce", "demo", "--workers", "0"], "--workers 0: must be at least 1"),
+        (
+            ["reproduce", "demo", "--quick", "--workers", "2"],
+            "--quick trains seed 0 alone: leave out --seeds and --workers",
+        ),
+        (["reproduce", "demo", "--quick", "--seeds", "1"], "--quick trains seed 0 alone"),
         (["reproduce", "dmo"], "unknown recipe 'dmo'; did you mean demo?"),
         (["demo", "--sed", "1"], "did you mean --seed"),
         (["profile"], "profile METHOD BENCHMARK"),
@@ -204,7 +210,7 @@ def test_reproduce_stores_repeats_nothing_and_compares(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Local, "_attempt", attempt)
     settings = Memoryless((4,), OnPolicy(num_updates=3, num_tasks=8, loss="a2c"))
-    row = Recipe("tiny", "memoryless", "eleven-arm", settings, bar=0.0, num_seeds=2, num_test_tasks=20)
+    row = Recipe("tiny", "memoryless", "eleven-arm", settings, bar=0.0, num_seeds=3, num_test_tasks=20)
     monkeypatch.setitem(RECIPES, "tiny", row)
     status, out, _ = run(capsys, "reproduce", "tiny", "--seeds", "1", "--quiet")
     assert status == 0
@@ -218,10 +224,10 @@ def test_reproduce_stores_repeats_nothing_and_compares(
     before = {run: run.stat().st_mtime_ns for run in Path("runs/tiny/seed-1/checkpoints").iterdir()}
     status, out, err = run(capsys, "reproduce", "tiny", "--workers", "2", "--quiet")
     assert "2 side by side" in err
-    assert sorted(played) == ["seed-0", "seed-1"]
+    assert sorted(played) == ["seed-0", "seed-2"], "the other one is trained already"
     assert not list(Path("runs").rglob("evaluation-train*")), "that is for sweeps"
     result = json.loads(path.read_text())
-    assert (result["seeds"], result["command"]) == ([0, 1], "innerloop reproduce tiny --workers 2")
+    assert (result["seeds"], result["command"]) == ([0, 1, 2], "innerloop reproduce tiny --workers 2")
     assert result["per_seed"][1] == first["per_seed"][0]
     assert before == {run: run.stat().st_mtime_ns for run in Path("runs/tiny/seed-1/checkpoints").iterdir()}
     assert "stored result" in out
@@ -231,6 +237,7 @@ def test_reproduce_stores_repeats_nothing_and_compares(
     assert "OUTSIDE of its tolerance of 5%" in out
     assert json.loads(path.read_text())["value"] == result["value"] * 2, "a stored result is kept"
     monkeypatch.setattr(Local, "_attempt", lambda *_: (Outcome("diverged", "NaN."), False))
+    shutil.rmtree("runs/tiny/seed-0")
     status, _, err = run(capsys, "reproduce", "tiny", "--workers", "2", "--quiet")
     assert (status, err.splitlines()[-1]) == (1, "innerloop: seed 0 diverged: NaN.")
     other = Recipe("tiny", "memoryless", "eleven-arm", Memoryless((5,), settings.training))

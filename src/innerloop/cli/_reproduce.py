@@ -54,6 +54,8 @@ def reproduce_command(arguments: list[str]) -> int:
 
     row = recipe(options.id)
     if options.quick:
+        if options.seeds is not None or options.workers != 1:
+            raise UsageError("--quick trains seed 0 alone: leave out --seeds and --workers.")
         return _quick(_shortened(row), options)
     return _reproduce(row, options)
 
@@ -100,21 +102,30 @@ def _reproduce(row: Any, options: ReproduceOptions) -> int:
 
 @contextmanager
 def _training(row: Any, options: ReproduceOptions, seeds: Sequence[int]) -> Iterator[Callable[[int], None]]:
-    """Train seeds in `options.workers` processes; gives what waits until one is trained. One worker: nothing to wait for."""
-    if options.workers == 1:
+    """Train seeds in `options.workers` processes; gives what waits until one is trained.
+
+    One worker, or seeds that are trained already: nothing to wait for.
+    """
+    from innerloop._run import finished
+
+    parent = (options.runs / row.id).resolve()
+    folders = {seed: parent / f"seed-{seed}" for seed in seeds}
+    left = {seed: at for seed, at in folders.items() if not ((at / "config.json").exists() and finished(at))}
+    if options.workers == 1 or not left:
         yield lambda seed: None
         return
     from innerloop.sweeps import Local
     from innerloop.sweeps._piece import Job
     from innerloop.sweeps._sweep import sigterm
 
-    parent = (options.runs / row.id).resolve()
     with sigterm(), Local(options.workers) as executor:
         budget = row.settings.training.num_updates
-        jobs = {seed: executor.submit(Job(_config(row, seed), parent / f"seed-{seed}", budget)) for seed in seeds}
+        jobs = {seed: executor.submit(Job(_config(row, seed), folder, budget)) for seed, folder in left.items()}
         print(f"training seeds in {parent}, {options.workers} side by side; seed-K.log says more", file=sys.stderr)
 
         def wait_for(seed: int) -> None:
+            if seed not in jobs:
+                return
             outcome = jobs[seed].result()
             if outcome.kind == "refused":
                 raise ValueError(outcome.message)
