@@ -8,12 +8,15 @@ import sys
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 import innerloop
 from innerloop import recipes
+from innerloop._evaluate import AdaptationCurve
 from innerloop.benchmarks import REGISTRY
 from innerloop.cli import COMMANDS, main
+from innerloop.cli._tables import console, curves_table
 from innerloop.recipes import METHODS, RECIPES, Recipe
 
 SOURCE = Path(__file__).parents[1] / "src"
@@ -192,6 +195,17 @@ def test_from_training_to_report(
     assert run(capsys, "resume", runs[0])[0] == 0
     status, _, err = run(capsys, "report", runs[0], "--greedy")
     assert (status, err) == (2, f"innerloop: {runs[0]} is not evaluated yet: innerloop evaluate {runs[0]} --greedy\n")
+    assert run(capsys, "train", "memoryless", "eleven-arm", *TINY, "--widths", "4", "--seed", "0")[0] == 0
+    status, _, err = run(capsys, "report", runs[0], "runs/memoryless-eleven-arm-3")
+    assert (status, "are the same run, seed 0, twice: leave one out" in err) == (2, True)
+
+
+def test_policies_that_play_fewer_episodes_say_so(capsys: pytest.CaptureFixture) -> None:
+    agent, reference = (AdaptationCurve(np.ones((1, 4, n)), label=name) for name, n in (("maml", 3), ("random", 2)))
+    console().print(curves_table([agent, reference], "title"))
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["maml", "1", "1", "1", "3", "[3,", "3]"] in rows
+    assert ["random", "(2", "episodes)", "1", "1", "–", "2", "[2,", "2]"] in rows
 
 
 def test_reproduce_stores_repeats_nothing_and_compares(
@@ -205,6 +219,7 @@ def test_reproduce_stores_repeats_nothing_and_compares(
 
     def attempt(self: Local, job: Job, cores: list[int]) -> tuple[Outcome, bool]:
         played.append(job.folder.name)
+        job.folder.with_suffix(".log").write_text("What the process would have said.")
         return play(job), False
 
     monkeypatch.chdir(tmp_path)

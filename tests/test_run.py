@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import pytest
 from acting import When, halt
 from innerloop._callbacks import Evaluate, Interrupted, MetricsWriter, ProgressBar, StopOnSignal, headline, read_metrics
 from innerloop._checkpoint import Checkpoint
+from innerloop._evaluate import AdaptationCurve
 from innerloop._machine import compilation_cache, machine
 from innerloop._run import (
     RunConfig,
@@ -28,6 +30,7 @@ from innerloop._run import (
     evaluate_run,
     finished,
     learner_of,
+    measured,
     resume,
     run_experiment,
 )
@@ -36,6 +39,7 @@ from innerloop._session import load
 from innerloop._train import Progress, TrainState
 from innerloop.algorithms import PEARL, Memoryless, OffPolicy, OnPolicy, SoftActorCritic
 from innerloop.benchmarks import benchmark
+from innerloop.cli._train import new_folder
 from marks import rarely
 from table import bandit_trials
 
@@ -285,6 +289,55 @@ def test_two_processes_cannot_train_one_run(whole: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(ValueError, match="another process is training"):
             resume(whole)
+
+
+def test_a_folder_that_another_process_trains_in_is_left_alone(tmp_path: Path) -> None:
+    import fcntl
+
+    with (tmp_path / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(ValueError, match="another process is training"):
+            run_experiment(config(), tmp_path, show=False)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_no_two_runs_are_given_one_folder(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "runs", "a:b") as first, new_folder(tmp_path / "runs", "a:b") as second:
+        assert (first.name, second.name) == ("a-b", "a-b-2")
+    with pytest.raises(KeyError), new_folder(tmp_path / "runs", "c") as empty:
+        raise KeyError
+    assert first.exists()
+    assert not empty.exists()
+
+
+def test_what_was_measured_is_measured_again_if_it_is_old_or_damaged(whole: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(whole, tmp_path / "run"))
+    curve = measured(folder, "evaluation", 20)
+    assert curve is not None
+    assert (curve.update, curve.num_tasks) == (30, 20)
+    assert measured(folder, "evaluation", 21) is None
+    dataclasses.replace(curve, update=15).save(folder, "evaluation")
+    assert measured(folder, "evaluation", 20) is None
+    evaluate_run(folder, num_tasks=20, references=False, plot=False)
+    assert measured(folder, "evaluation", 20) is not None
+    for damaged in ("evaluation.json", "evaluation.npz"):
+        kept = (folder / damaged).read_bytes()
+        (folder / damaged).write_bytes(kept[:30])
+        assert measured(folder, "evaluation", 20) is None
+        (folder / damaged).write_bytes(kept)
+    assert measured(folder, "evaluation", 20) is not None
+
+
+def test_a_measurement_that_cannot_be_written_leaves_the_last_one(whole: Path, tmp_path: Path) -> None:
+    curve = AdaptationCurve.load(whole, "evaluation")
+    curve.save(tmp_path, "old")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(TypeError):
+        dataclasses.replace(curve, label=object()).save(tmp_path, "old")
+    (tmp_path / f".old.npz.{os.getpid()}.part").mkdir()
+    with pytest.raises(IsADirectoryError):
+        curve.save(tmp_path, "old")
+    assert before.items() <= {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}.items()
 
 
 @pytest.mark.parametrize(

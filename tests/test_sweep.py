@@ -61,6 +61,8 @@ def test_halving_of_few_settings_still_ends_with_one_and_never_with_one_that_fai
     assert [len(x) for x in simulate(Pruning("halving", eta=4), lambda i, rung: float(i), 3, 3)] == [1, 1, 3]
     failed = simulate(Pruning("halving", eta=2), lambda i, rung: -math.inf if i == 0 else float(-i), 2, 2)
     assert [len(x) for x in failed] == [1, 2]
+    late = simulate(Pruning("halving"), lambda i, rung: -math.inf if (i, rung) == (0, 2) else float(-i), 9, 3)
+    assert [len(x) for x in late] == [3, 3, 2, 1, 1, 1, 1, 1, 1], "the best one failed in its last stretch"
 
 
 def test_median_rule_stops_what_is_below_the_others_running_means() -> None:

@@ -16,6 +16,7 @@ import optax
 import pytest
 
 from innerloop._collect import JaxCollector
+from innerloop._machine import usable_cores
 from innerloop._train import NonFiniteError, Progress, Segment, TrainState, init, train
 from innerloop._types import Transition
 from innerloop.agents import Recurrent
@@ -226,3 +227,32 @@ def test_freed_memory_is_given_back() -> None:
     assert min(wasted - before, wasted_again - compiled) > 50
     assert wasted - compiled > 40, "after compiling"
     assert wasted_again - later > 40, "a second later"
+
+
+@pytest.mark.skipif(
+    not hasattr(CDLL(None), "malloc_trim"), reason="this C library keeps nothing that could be asked for"
+)
+def test_threads_share_pools_of_memory() -> None:
+    """Sixteen threads that ask for memory at once; glibc's statistics count its pools."""
+    code = """if True:
+        from ctypes import CDLL
+        from threading import Barrier, Thread
+        from innerloop._machine import limit_arenas
+
+        library, barrier = CDLL(None), Barrier(16)
+        limit_arenas()
+
+        def ask():
+            barrier.wait()
+            library.malloc(2**15)
+            barrier.wait()
+
+        threads = [Thread(target=ask) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        library.malloc_stats()
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 1 <= done.stderr.count("Arena ") <= usable_cores()

@@ -18,6 +18,7 @@ import numpy as np
 from innerloop._checkpoint import Checkpoint
 from innerloop._collect import JaxCollector
 from innerloop._evaluate import AdaptationCurve, evaluate
+from innerloop._files import write_whole
 from innerloop._processes import SIGNALS, agreed
 from innerloop._train import Progress
 
@@ -165,17 +166,6 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             break
     return rows
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all, whoever else writes it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _plain(metrics: Mapping[str, Any]) -> dict[str, Any]:

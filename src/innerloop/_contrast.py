@@ -13,9 +13,9 @@ import optax
 from jaxtyping import Array, Float
 
 from innerloop._benchmark import Benchmark
-from innerloop._callbacks import write_whole
 from innerloop._collect import JaxCollector
 from innerloop._evaluate import AdaptationCurve, held_out_tasks
+from innerloop._files import write_whole
 from innerloop._learner import Learner
 from innerloop._run import RunConfig, agent_like, evaluate_run, resume, run_experiment
 from innerloop._types import Key, Task

@@ -8,10 +8,12 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from innerloop._agent import Agent
 from innerloop._collect import JaxCollector
+from innerloop._files import whole
 from innerloop._task import Finite, TaskDistribution
 from innerloop._types import Key, Trials
 
@@ -83,6 +85,7 @@ class AdaptationCurve:
         num_steps: environment steps spent on evaluation, padding left out.
         label: whose curve it is. tasks: which tasks it was measured on, e.g. "test".
         greedy: whether the most probable action was taken instead of a sampled one.
+        update: after which update of its run the agent was measured, where that is known.
     """
 
     returns: np.ndarray
@@ -91,6 +94,7 @@ class AdaptationCurve:
     label: str = "agent"
     tasks: str = "test"
     greedy: bool = False
+    update: int | None = None
 
     @property
     def num_seeds(self) -> int:
@@ -161,6 +165,7 @@ class AdaptationCurve:
             "label": self.label,
             "tasks": self.tasks,
             "actions": "greedy" if self.greedy else "sampled",
+            "update": self.update,
             "num_seeds": self.num_seeds,
             "num_tasks": self.num_tasks,
             "num_episodes": self.num_episodes,
@@ -171,24 +176,25 @@ class AdaptationCurve:
         }
 
     def save(self, folder: str | Path, name: str) -> None:
-        """`NAME.json`, and `NAME.npz` with `[run task]` arrays as the rliable package takes them."""
+        """`NAME.npz`, `[run task]` arrays as the rliable package takes them, and `NAME.json`; each whole or not at all."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{name}.json").write_text(json.dumps(self.to_json(), indent=1) + "\n")
+        text = json.dumps(self.to_json(), indent=1) + "\n"
         arrays: dict[str, Any] = {"returns": self.returns, **self.scores()}
-        part = folder / f".{name}.part.npz"
-        np.savez_compressed(part, **arrays)
-        part.replace(folder / f"{name}.npz")
+        with whole(folder / f"{name}.npz") as part, part.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+        with whole(folder / f"{name}.json") as part:
+            part.write_text(text)
 
     @staticmethod
     def load(folder: str | Path, name: str) -> "AdaptationCurve":
         """A curve that `save` wrote."""
         facts = json.loads((Path(folder) / f"{name}.json").read_text())
-        with np.load(Path(folder) / f"{name}.npz", allow_pickle=False) as arrays:
+        with (Path(folder) / f"{name}.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             metrics = {key: arrays[key] for key in arrays.files if key not in ("returns", "return")}
             returns = arrays["returns"]
         greedy = facts["actions"] == "greedy"
-        return AdaptationCurve(returns, metrics, facts["num_steps"], facts["label"], facts["tasks"], greedy)
+        about = facts["num_steps"], facts["label"], facts["tasks"], greedy, facts.get("update")
+        return AdaptationCurve(returns, metrics, *about)
 
 
 def stack_seeds(curves: Sequence[AdaptationCurve]) -> AdaptationCurve:
@@ -203,6 +209,7 @@ def stack_seeds(curves: Sequence[AdaptationCurve]) -> AdaptationCurve:
         first.label,
         first.tasks,
         first.greedy,
+        first.update,
     )
 
 
@@ -224,7 +231,7 @@ def evaluate(
     Args:
         agent: any agent; with `num_seeds` its leaves have a leading seed axis. Every seed plays the same tasks.
         collector: names the env, the task distribution and the number of rounds. A finite distribution of at most
-            `num_tasks` tasks is played task by task, evenly, instead of drawn at random.
+            `num_tasks` tasks is played task by task, each as often as the others or once more, instead of drawn at random.
         metrics: measures of the trials of one task (axes `[round episode time]`).
         greedy: take the most probable action (the agent must be an actor-critic).
         progress: told the share that is done.
@@ -278,7 +285,12 @@ def _measure(key: Key, agent: Agent, collector: JaxCollector, metrics: dict[str,
 
 
 def held_out_tasks(key: Key, tasks: TaskDistribution, num_tasks: int) -> Any:
-    """Draws from p(T); of a finite distribution no larger than `num_tasks` every task equally often, in turn."""
+    """Draws from p(T); of a finite distribution no larger than `num_tasks` every task equally often, in turn.
+
+    Where that leaves places over, they go to tasks drawn without repetition, so that none counts more for where it stands.
+    """
     if isinstance(tasks, Finite) and tasks.num_tasks <= num_tasks:
-        return tasks.take(jax.numpy.arange(num_tasks) % tasks.num_tasks)
+        in_turn = jnp.tile(jnp.arange(tasks.num_tasks), num_tasks // tasks.num_tasks)
+        drawn = jax.random.permutation(key, tasks.num_tasks)[: num_tasks % tasks.num_tasks]
+        return tasks.take(jnp.concatenate([in_turn, drawn]))
     return jax.vmap(tasks.sample)(jax.random.split(key, num_tasks))

@@ -16,6 +16,7 @@ import json
 import math
 import shutil
 import sys
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,15 +29,16 @@ import numpy as np
 
 from innerloop._agent import Agent
 from innerloop._benchmark import Benchmark
-from innerloop._callbacks import EVALUATION, Evaluate, MetricsWriter, ProgressBar, StopOnSignal, write_whole
+from innerloop._callbacks import EVALUATION, Evaluate, MetricsWriter, ProgressBar, StopOnSignal
 from innerloop._checkpoint import Checkpoint, restore
 from innerloop._collect import Collector, JaxCollector, StreamCollector
 from innerloop._devices import task_mesh
 from innerloop._env import Env
 from innerloop._evaluate import AdaptationCurve, evaluate
 from innerloop._export import read_exported
+from innerloop._files import write_whole
 from innerloop._learner import Learner
-from innerloop._machine import compilation_cache, provenance
+from innerloop._machine import compilation_cache, limit_arenas, provenance
 from innerloop._precision import ALGORITHMS, Products, multiplying
 from innerloop._processes import Follower, agreed, leading, leave
 from innerloop._sealed import CheckpointError, checkpoints, newest
@@ -187,26 +189,21 @@ def run_experiment(
     if not leading():
         train_run(folder, config, show=False, callbacks=callbacks)
         return []
-    if (folder / "config.json").exists():
-        raise ValueError(f"{folder}: holds a run already; `innerloop resume {folder}` goes on, or use another folder.")
-    is_new = not folder.exists()
     with _disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        config.write(folder)
-    try:
-        return resume(
-            folder,
-            show=show,
-            measure=measure,
-            references=references,
-            plot=plot,
-            callbacks=callbacks,
-            num_devices=num_devices,
-        )
-    except ValueError:
-        if is_new and not checkpoints(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
+        is_new = not any(folder.iterdir())
+        with locked(folder):
+            if (folder / "config.json").exists():
+                raise ValueError(
+                    f"{folder}: holds a run already; `innerloop resume {folder}` goes on, or use another folder."
+                )
+            config.write(folder)
+            try:
+                return _go_on(folder, config, show, measure, references, plot, callbacks, num_devices)
+            except ValueError:
+                if is_new and not checkpoints(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+                raise
 
 
 def resume(
@@ -225,17 +222,30 @@ def resume(
     """
     folder = Path(folder)
     config = RunConfig.read(folder)
-    compilation_cache()
     if not leading():
         train_run(folder, config, show=False, callbacks=callbacks)
         return []
     with _disk_errors(folder), locked(folder):
-        train_run(folder, config, show=show, callbacks=callbacks, num_devices=num_devices)
-        if not measure:
-            return []
-        if show:
-            print(f"measuring on {config.num_test_tasks} held-out tasks ...", file=sys.stderr, flush=True)
-        return evaluate_run(folder, num_tasks=config.num_test_tasks, references=references, plot=plot)
+        return _go_on(folder, config, show, measure, references, plot, callbacks, num_devices)
+
+
+def _go_on(
+    folder: Path,
+    config: RunConfig,
+    show: bool,
+    measure: bool,
+    references: bool,
+    plot: bool,
+    callbacks: Sequence[Callback],
+    num_devices: int,
+) -> list[AdaptationCurve]:
+    """Train to the budget and evaluate, in a folder that is locked."""
+    train_run(folder, config, show=show, callbacks=callbacks, num_devices=num_devices)
+    if not measure:
+        return []
+    if show:
+        print(f"measuring on {config.num_test_tasks} held-out tasks ...", file=sys.stderr, flush=True)
+    return evaluate_run(folder, num_tasks=config.num_test_tasks, references=references, plot=plot)
 
 
 def finished(folder: str | Path) -> bool:
@@ -256,6 +266,8 @@ def train_run(
 
     Of several processes only the leader looks at the folder and runs callbacks; devices are then those of all.
     """
+    compilation_cache()
+    limit_arenas()
     leads = leading()
     if agreed(leads and finished(folder)):
         leave()
@@ -385,11 +397,13 @@ def evaluate_run(
     distribution = getattr(benchmark, tasks)
     if distribution is None:
         raise ValueError(f"tasks={tasks!r}: {benchmark.name} has no such tasks; choose test or train.")
+    update = newest(folder)[1]["update"]
     agent = agent_of(folder)
     env = config.settings.env(benchmark)
     play = partial(_play, benchmark, distribution, tasks, num_tasks)
     rounds = config.settings.training.train_rounds(benchmark)
     curve = play(config.method, agent, env, rounds, greedy=greedy, num_seeds=config.num_seeds)
+    curve = dataclasses.replace(curve, update=update)
     kind = "" if tasks == "test" else f"-{tasks}"
     with _disk_errors(folder):
         if save:
@@ -401,6 +415,17 @@ def evaluate_run(
             name = f"curve{kind}{'-greedy' * greedy}.png"
             plot_curve([curve], folder / name, f"{config.method} on {benchmark.name}", references=others)
     return [curve, *others]
+
+
+def measured(folder: Path, name: str, num_tasks: int = 1) -> AdaptationCurve | None:
+    """The curve that `evaluate_run` saved under this name, unless it is damaged, of fewer tasks, or of an agent that has been
+    trained further since."""
+    try:
+        curve = AdaptationCurve.load(folder, name)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    is_newest = not checkpoints(folder) or curve.update == newest(folder)[1]["update"]
+    return curve if is_newest and curve.num_tasks >= num_tasks else None
 
 
 def _play(

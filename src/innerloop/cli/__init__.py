@@ -66,6 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"innerloop {versions()['innerloop']}")
         return 0
+    from innerloop._machine import limit_arenas
+
+    limit_arenas()
     try:
         return _run(arguments[0], arguments[1:])
     except KeyboardInterrupt:

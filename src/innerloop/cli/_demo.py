@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,30 +35,30 @@ def demo_command(arguments: list[str]) -> int:
     from innerloop._run import configure, run_experiment
     from innerloop.benchmarks import benchmark
     from innerloop.cli._tables import console, curves_table, known_values
-    from innerloop.cli._train import first_line, free_folder
+    from innerloop.cli._train import first_line, new_folder
     from innerloop.recipes import METHODS, recipe
 
     row = recipe("demo")
-    folder = options.folder or free_folder(Path(), "demo")
     about = benchmark(row.benchmark)
     print(f"The task family: {about.summary} ({about.num_episodes} episodes a trial).", file=sys.stderr)
     contrast = METHODS["memoryless"](training=row.settings.training)
     curves: list[Any] = []
     references: list[Any] = []
-    for method, settings in ((row.method, row.settings), ("memoryless", contrast)):
-        print(f"\n{method}: {first_line(settings)}", file=sys.stderr)
-        config = configure(
-            method,
-            row.benchmark,
-            settings=settings,
-            seed=options.seed,
-            evaluate_every=0,
-            checkpoint_every=settings.training.num_updates,
-            num_test_tasks=options.num_test_tasks,
-        )
-        curve, *others = run_experiment(config, folder / method, plot=False, references=not curves)
-        curves.append(dataclasses.replace(curve, label="RL²" if method == "rl2" else method))
-        references += others
+    with nullcontext(options.folder) if options.folder else new_folder(Path(), "demo") as folder:
+        for method, settings in ((row.method, row.settings), ("memoryless", contrast)):
+            print(f"\n{method}: {first_line(settings)}", file=sys.stderr)
+            config = configure(
+                method,
+                row.benchmark,
+                settings=settings,
+                seed=options.seed,
+                evaluate_every=0,
+                checkpoint_every=settings.training.num_updates,
+                num_test_tasks=options.num_test_tasks,
+            )
+            curve, *others = run_experiment(config, folder / method, plot=False, references=not curves)
+            curves.append(dataclasses.replace(curve, label="RL²" if method == "rl2" else method))
+            references += others
     _draw(folder, curves, references, f"{about.summary}: how agents adapt to tasks they have never seen")
     console().print(curves_table([*curves, *references], about.summary))
     print(known_values(about.known))

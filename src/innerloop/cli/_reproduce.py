@@ -183,7 +183,7 @@ def _config(row: Any, seed: int) -> Any:
 
 def _train_seed(row: Any, options: ReproduceOptions, seed: int) -> None:
     """Train and measure one seed, or what is left of that."""
-    from innerloop._run import RunConfig, evaluate_run, resume, run_experiment
+    from innerloop._run import RunConfig, evaluate_run, measured, resume, run_experiment
 
     folder, config = options.runs / row.id / f"seed-{seed}", _config(row, seed)
     if not (folder / "config.json").exists():
@@ -194,19 +194,12 @@ def _train_seed(row: Any, options: ReproduceOptions, seed: int) -> None:
     else:
         resume(folder, show=not options.quiet, measure=False)
     for greedy in (False, True):
-        if not _is_measured(row, folder, greedy):
+        if measured(folder, f"evaluation{'-greedy' * greedy}", row.num_test_tasks) is None:
             first = not greedy and seed == min(options.seeds or (0,))
             evaluate_run(folder, num_tasks=row.num_test_tasks, greedy=greedy, references=first, plot=not greedy)
     seen = _seed_result(folder, seed)
     values = [float(curve.scores()[row.metric].mean()) for curve in (seen.sampled, seen.greedy)]
     print(f"seed {seed}: {row.metric} {values[0]:.5g} (greedy {values[1]:.5g}) after {seen.seconds:.0f} s", flush=True)
-
-
-def _is_measured(row: Any, folder: Path, greedy: bool) -> bool:
-    from innerloop._evaluate import AdaptationCurve
-
-    name = f"evaluation{'-greedy' * greedy}"
-    return (folder / f"{name}.npz").exists() and AdaptationCurve.load(folder, name).num_tasks >= row.num_test_tasks
 
 
 def _seed_result(folder: Path, seed: int) -> Any:
@@ -223,14 +216,17 @@ def _gather(row: Any, folder: Path) -> dict[str, Any]:
     """The result of all seeds in a folder that were measured as the recipe wants it."""
     from innerloop._contrast import read_contrasts
     from innerloop._evaluate import AdaptationCurve
-    from innerloop._run import RunConfig
+    from innerloop._run import RunConfig, measured
     from innerloop.report._results import result_of
 
-    runs = sorted(folder.glob("seed-*"), key=lambda run: int(run.name.removeprefix("seed-")))
-    alike = [run for run in runs if RunConfig.read(run).settings == row.settings]
-    measured = [run for run in alike if _is_measured(row, run, False) and _is_measured(row, run, True)]
-    seeds = [_seed_result(run, int(run.name.removeprefix("seed-"))) for run in measured]
-    references = {path.stem: path for run in measured for path in (run / "references").glob("*.npz")}
+    def is_measured(run: Path) -> bool:
+        return all(measured(run, name, row.num_test_tasks) is not None for name in ("evaluation", "evaluation-greedy"))
+
+    begun = {int(path.parent.name.removeprefix("seed-")): path.parent for path in folder.glob("seed-*/config.json")}
+    alike = {seed: run for seed, run in sorted(begun.items()) if RunConfig.read(run).settings == row.settings}
+    runs = {seed: run for seed, run in alike.items() if is_measured(run)}
+    seeds = [_seed_result(run, seed) for seed, run in runs.items()]
+    references = {path.stem: path for run in runs.values() for path in (run / "references").glob("*.npz")}
     curves = {name: AdaptationCurve.load(path.parent, name) for name, path in references.items()}
     return result_of(row, seeds, curves, read_contrasts(folder / "seed-0"))
 

@@ -185,15 +185,23 @@ def _insides(folder: Path, config: Any, out: Path) -> list[Path]:
 def _merged(runs: list[tuple[Path, Any]], greedy: bool) -> list[Any]:
     """One curve for each method and its settings, seeds stacked."""
     from innerloop._evaluate import AdaptationCurve, stack_seeds
+    from innerloop._run import measured
 
     name = "evaluation" + "-greedy" * greedy
     groups: dict[Any, list[AdaptationCurve]] = {}
+    seeds: dict[Any, Path] = {}
     for folder, config in runs:
-        if not (folder / f"{name}.npz").exists():
-            raise UsageError(f"{folder} is not evaluated yet: innerloop evaluate {folder}{' --greedy' * greedy}")
-        groups.setdefault((config.method, config.settings), []).append(AdaptationCurve.load(folder, name))
+        if (curve := measured(folder, name)) is None:
+            is_new = not (folder / f"{name}.npz").exists()
+            why = "is not evaluated yet" if is_new else "has been trained further since it was evaluated"
+            raise UsageError(f"{folder} {why}: innerloop evaluate {folder}{' --greedy' * greedy}")
+        alike = config.method, config.settings, config.products
+        groups.setdefault(alike, []).append(curve)
+        seed = (*alike, config.seed, config.num_seeds is None)
+        if (other := seeds.setdefault(seed, folder)) != folder:
+            raise UsageError(f"{folder} and {other} are the same run, seed {config.seed}, twice: leave one out.")
     curves = [stack_seeds(group) for group in groups.values()]
-    methods = [method for method, _ in groups]
+    methods = [method for method, *_ in groups]
     labels = [method if methods.count(method) == 1 else f"{method} ({i + 1})" for i, method in enumerate(methods)]
     return [replace(curve, label=label) for curve, label in zip(curves, labels, strict=True)]
 

@@ -36,8 +36,10 @@ def curves_table(curves: Sequence[AdaptationCurve], title: str) -> Table:
     for name in measures:
         table.add_column(name, justify="right", no_wrap=True)
     for curve in curves:
-        means = curve.per_episode()
-        table.add_row(curve.label, *(f"{means[i]:.3g}" for i in episodes), *(_score(curve, name) for name in measures))
+        means, num_episodes = curve.per_episode(), curve.num_episodes
+        label = curve.label if num_episodes == curves[0].num_episodes else f"{curve.label} ({num_episodes} episodes)"
+        shown = (f"{means[i]:.3g}" if i < num_episodes else "–" for i in episodes)
+        table.add_row(label, *shown, *(_score(curve, name) for name in measures))
     return table
 
 

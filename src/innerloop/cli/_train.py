@@ -1,9 +1,10 @@
 """innerloop train METHOD BENCHMARK"""
 
-import contextlib
 import dataclasses
 import io
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stderr, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def join_others(arguments: list[str]) -> None:
         return
     import tyro
 
-    with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()):
+    with suppress(SystemExit), redirect_stderr(io.StringIO()):
         found, _ = tyro.cli(SharedOptions, args=arguments, return_unknown_args=True, add_help=False)
         if found.coordinator is not None:
             from innerloop._processes import join
@@ -85,17 +86,24 @@ def train_command(arguments: list[str]) -> int:
     if not names:
         return _overview()
     join_others(arguments)
+    from innerloop._processes import leading
     from innerloop._run import configure, run_experiment
 
     settings = known_settings(names)
     options = parse_with(settings, RunOptions, arguments[len(names) :], "train", names)
     run = {field.name: getattr(options.run, field.name) for field in dataclasses.fields(RunOptions)}
     run = {name: value for name, value in run.items() if name not in SharedOptions.__dataclass_fields__}
-    folder, show = run.pop("folder") or free_folder(Path("runs"), "-".join(names)), not run.pop("quiet")
-    if (status := options.run.launched(["train", *arguments, f"--folder={folder}"])) is not None:
-        return status
-    config = configure(*names, settings=options.method, **run)
-    curves = run_experiment(config, folder, show=show, num_devices=options.run.num_devices)
+    given, show = run.pop("folder"), not run.pop("quiet")
+    leads = options.run.coordinator is None or leading()
+    with (
+        nullcontext(given or Path("runs"))
+        if given or not leads
+        else new_folder(Path("runs"), "-".join(names)) as folder
+    ):
+        if (status := options.run.launched(["train", *arguments, f"--folder={folder}"])) is not None:
+            return status
+        config = configure(*names, settings=options.method, **run)
+        curves = run_experiment(config, folder, show=show, num_devices=options.run.num_devices)
     if curves:
         show_curves(curves, folder)
     return 0
@@ -155,12 +163,30 @@ def first_line(thing: Any) -> str:
     return (type(thing).__doc__ or "").strip().splitlines()[0]
 
 
-def free_folder(parent: Path, name: str) -> Path:
-    """`parent/name`, or with the first number that is free."""
-    number, name = 1, name.replace(":", "-")
-    while (folder := parent / (name if number == 1 else f"{name}-{number}")).exists():
-        number += 1
-    return folder
+@contextmanager
+def new_folder(parent: Path, name: str) -> Iterator[Path]:
+    """`parent/name`, or with the first number that is free; made at once, so that no other process takes it.
+
+    Removed if an error leaves it empty.
+    """
+    number, name, is_first = 1, name.replace(":", "-"), not parent.exists()
+    while True:
+        folder = parent / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+            break
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise UsageError(f"cannot make {folder}: {error.strerror}; choose another place with --folder.") from error
+    try:
+        yield folder
+    except BaseException:
+        with suppress(OSError):
+            folder.rmdir()
+            if is_first:
+                parent.rmdir()
+        raise
 
 
 def _options(settings: Any, run_options: type[Any]) -> type[Any]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from innerloop._callbacks import write_whole
 from innerloop._evaluate import AdaptationCurve, stack_seeds
+from innerloop._files import write_whole
 from innerloop._machine import provenance
 from innerloop.recipes import Recipe
 

@@ -18,9 +18,8 @@ from typing import Any, Literal, NamedTuple
 
 from innerloop._callbacks import Interrupted
 from innerloop._checkpoint import Checkpoint
-from innerloop._evaluate import AdaptationCurve
 from innerloop._machine import keep_to
-from innerloop._run import RunConfig, evaluate_run, locked, resume, run_experiment
+from innerloop._run import RunConfig, evaluate_run, locked, measured, resume, run_experiment
 from innerloop._train import NonFiniteError, Progress
 
 PATIENCE = 60.0
@@ -100,7 +99,7 @@ def play(job: Job, stop: threading.Event | None = None) -> Outcome:
             )
         else:
             resume(job.folder, show=False, measure=False, callbacks=callbacks)
-        if job.num_tasks and not is_measured(job.folder, job.num_tasks):
+        if job.num_tasks and measured(job.folder, CURVE, job.num_tasks) is None:
             evaluate_run(job.folder, tasks="train", num_tasks=job.num_tasks, references=False, plot=False)
     except _Pause:
         return Outcome("stopped" if stop.is_set() else "done")
@@ -111,11 +110,6 @@ def play(job: Job, stop: threading.Event | None = None) -> Outcome:
     except ValueError as error:
         return Outcome("refused", " ".join(str(error).split()))
     return Outcome("done")
-
-
-def is_measured(folder: Path, num_tasks: int) -> bool:
-    """Whether a run has been measured on that many training tasks."""
-    return (folder / f"{CURVE}.npz").exists() and AdaptationCurve.load(folder, CURVE).num_tasks >= num_tasks
 
 
 def _wait_for_lock(folder: Path) -> None:

@@ -60,7 +60,7 @@ class Pruning:
             found = self._promoted(values, waiting)
             is_over = not found and not new and not any(i in busy for i in range(len(values))) and waiting
             # Fewer than `eta` settings: the best of those that got furthest takes the sweep to an end.
-            if is_over and max(reached) < num_rungs:
+            if is_over and not any(len(x) == num_rungs and x[-1] > -math.inf for x in values):
                 found = [min(waiting, key=lambda i: (-reached[i], -values[i][-1], i))]
         else:
             going = [i for i in waiting if self.rule == "none" or not self._is_below_median(values, i)]

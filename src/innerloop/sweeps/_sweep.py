@@ -19,14 +19,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from innerloop._callbacks import Interrupted, read_metrics, write_whole
+from innerloop._callbacks import Interrupted, read_metrics
 from innerloop._evaluate import AdaptationCurve, stack_seeds
-from innerloop._run import RunConfig, configure, locked, with_values
+from innerloop._files import write_whole
+from innerloop._run import RunConfig, configure, locked, measured, with_values
 from innerloop._sealed import checkpoints
 from innerloop.benchmarks import benchmark as find_benchmark
 from innerloop.recipes import default_settings
 from innerloop.sweeps._executors import Executor
-from innerloop.sweeps._piece import CURVE, Job, Outcome, is_measured
+from innerloop.sweeps._piece import CURVE, Job, Outcome
 from innerloop.sweeps._pruning import Pruning
 
 FORMAT = 1
@@ -157,7 +158,7 @@ class Run:
         """
         if rung not in self._values:
             at_end = rung == self.config.settings.training.num_updates
-            if self.update < rung or (at_end and not is_measured(self.folder, self.num_tasks)):
+            if self.update < rung or (at_end and measured(self.folder, CURVE, self.num_tasks) is None):
                 return None
             self._values[rung] = earned(read_metrics(self.folder / "metrics.jsonl"), rung)
         return self._values[rung]
