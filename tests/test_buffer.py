@@ -71,6 +71,15 @@ def test_items_are_drawn_by_priority_and_weights_make_up_for_it() -> None:
     assert set(replay.draw(KEY, 500, 0.0, 1.0).items["number"].tolist()) == {1, 2, 3}
 
 
+def test_what_is_not_filled_is_never_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums in floating point may rise where nothing is added; the highest number drawn then lies beyond what is filled."""
+    replay = ring().insert(items(1, 2, 3))
+    monkeypatch.setattr(jnp, "cumsum", lambda x: jnp.asarray([1.0, 2.0, 2.9, 3.0]))
+    drawn = replay.draw(KEY, 2_000, 1.0, 1.0)
+    assert int(drawn.place.max()) == 2
+    assert bool(jnp.isfinite(drawn.weight).all())
+
+
 def test_what_is_new_has_the_highest_priority() -> None:
     replay = ring().insert(items(1)).reprioritise(jnp.asarray([0]), jnp.asarray([0.25])).insert(items(2))
     np.testing.assert_allclose(replay.priority, [0.25, 0.25, 0.0, 0.0])

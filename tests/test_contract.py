@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -14,9 +15,12 @@ from jax.sharding import NamedSharding, PartitionSpec
 from innerloop._agent import ActorCritic
 from innerloop._devices import AXIS, everywhere, task_mesh
 from innerloop._env import EnvSpec, advance, restart
+from innerloop._export import export, read_exported
 from innerloop._rollout import where
 from innerloop._train import init, run_updates
 from innerloop._types import Transition
+from innerloop.benchmarks import benchmark
+from innerloop.recipes import METHODS, default_settings
 from marks import rarely
 from table import AGENTS, KEY, LEARNERS, PAIRS, SPECS, SPREAD, VARIANTS
 
@@ -203,3 +207,16 @@ def test_where_selects_any_leaf() -> None:
     a, b = (jnp.ones(3), KEY), (jnp.zeros(3), jax.random.key(1))
     assert where(jnp.asarray(True), a, b)[0].tolist() == [1, 1, 1]
     assert jax.random.key_data(where(jnp.asarray(False), a, b)[1]).tolist() == [0, 1]
+
+
+def test_the_agent_of_every_method_is_deployed_without_code(tmp_path: Path) -> None:
+    row = benchmark("half-circle")
+    for name in METHODS:
+        learner = default_settings(name, row.name).learner(row)
+
+        def start(key: Any, learner: Any = learner) -> Any:
+            return learner.agent(learner.init(key))
+
+        agent = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(start, KEY))
+        export(agent, row.env.spec, tmp_path / name)
+        assert jax.tree.structure(read_exported(tmp_path / name).agent) == jax.tree.structure(agent), name

@@ -63,7 +63,9 @@ class Replay(NamedTuple):
         powers = jnp.where(self.priority > 0, self.priority**exponent, 0.0)
         edges = jnp.cumsum(powers)
         at = jax.random.uniform(key, (num,), maxval=jnp.maximum(edges[-1], 1e-30))
-        place = jnp.minimum(jnp.searchsorted(edges, at, side="right"), self.capacity - 1).astype(jnp.int32)
+        # Sums of the unfilled part's zeros may differ by rounding, and the last number drawn may be the last edge.
+        last = jnp.maximum(self.num_items, 1) - 1
+        place = jnp.minimum(jnp.searchsorted(edges, at, side="right"), last).astype(jnp.int32)
         rarest = jnp.where(powers > 0, powers, jnp.inf).min()
         weight = jnp.where(edges[-1] > 0, (powers[place] / rarest) ** -correction, 1.0)
         return Drawn(jax.tree.map(lambda x: x[place], self.items), place, weight)

@@ -175,6 +175,7 @@ def test_without_finitely_many_tasks_every_trial_has_a_slot_of_its_own() -> None
         state = learner._keep(state, trials)
     assert int(state.next_slot) == 0
     np.testing.assert_array_equal(state.replay.num_items, 10)
+    assert state.replay.capacity == 10, "room for one trial"
 
 
 def test_it_samples_an_arm_and_then_the_one_that_pays() -> None:
@@ -206,5 +207,7 @@ def test_settings_that_make_no_sense_are_refused() -> None:
         replace(SMALL, context_steps=0).learner(ROW)
     with pytest.raises(ValueError, match="encoder='gru'"):
         replace(SMALL, context_steps=8, encoder="gru").learner(ROW)
+    with pytest.raises(ValueError, match=r"num_slots=4: bandit-n10-k5 draws new tasks .* num_tasks=8"):
+        replace(SMALL, num_slots=4, training=replace(FEW, num_tasks=8)).learner(benchmark("bandit-n10-k5"))
     with pytest.raises(ValueError, match="latent_size=0"):
         replace(SMALL, latent_size=0).learner(ROW).init(KEY)

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +17,7 @@ from innerloop._task import Finite
 from innerloop._types import TimeStep, Transition
 from innerloop.agents import History, Present, SoftPolicy, Summary
 from innerloop.algorithms import OffPolicy, SoftObjective
-from innerloop.algorithms._soft import Critic, SoftNets
+from innerloop.algorithms._soft import Critic, Played, SoftNets, Views
 from innerloop.algorithms.sac import SAC, SoftActorCritic, continued
 from innerloop.benchmarks import benchmark
 from innerloop.envs.point import PointGoal, PointTask
@@ -68,6 +69,25 @@ def test_temperature_rises_where_the_entropy_is_too_low() -> None:
 
     slope = jax.grad(loss)
     assert float(slope(jnp.asarray(0.0), 0.1)) < 0 < float(slope(jnp.asarray(0.0), 0.9))
+
+
+def test_weights_of_replay_do_not_count_as_missing_entropy() -> None:
+    objective = SoftObjective(BOX, (4,))
+    nets = objective.init(KEY, 3)
+    views = Views(*(jax.random.normal(key, (6, 3)) for key in jax.random.split(KEY, 3)))
+
+    def slope_and_told(scale: float) -> tuple[Any, Any]:
+        weight = scale * jnp.asarray([0.1, 0.2, 0.1, 0.3, 0.2, 0.1])
+        played = Played(jnp.zeros((6, *BOX.shape)), jnp.ones((6,)), jnp.ones((6,)), weight)
+        gradients, (told, _) = eqx.filter_grad(lambda nets: objective(KEY, nets, nets, views, played), has_aux=True)(
+            nets
+        )
+        return gradients.log_alpha, told
+
+    (whole, told), (small, told_small) = slope_and_told(1.0), slope_and_told(0.01)
+    np.testing.assert_allclose(small, whole, rtol=1e-4)
+    np.testing.assert_allclose(told_small["entropy"], told["entropy"], rtol=1e-4)
+    np.testing.assert_allclose(told_small["critic_loss"], 0.01 * told["critic_loss"], rtol=1e-4)
 
 
 def test_a_scheduled_temperature_falls_by_the_same_factor_in_every_update() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from innerloop import JaxCollector, evaluate, train
 from innerloop._env import Discrete, EnvSpec
+from innerloop._learner import scheduled
 from innerloop._types import Transition
 from innerloop.agents import Belief
 from innerloop.algorithms import BeliefSettings, OnPolicy, VariBAD
@@ -149,6 +150,13 @@ def test_only_beliefs_learn_while_they_are_pretrained() -> None:
     assert moved(lambda state: learner.agent(state).policy) == [False, False, True]
     assert moved(lambda state: (state.policy.opt_state, state.policy.moments)) == [False, False, True]
     assert int(states[-1].policy.num_updates) == 3
+
+
+def test_the_entropy_bonus_begins_when_pretraining_ends() -> None:
+    training = replace(SMALL, num_updates=100, entropy_coef=0.1, final_entropy_coef=0.0, entropy_anneal=1.0)
+    learner = VariBAD(BeliefSettings(pretraining_share=0.6), training).learner(ROW)
+    coefs = [float(scheduled(learner.policy.entropy_coef, jnp.asarray(count))) for count in (0, 60, 80, 100)]
+    np.testing.assert_allclose(coefs, [0.1, 0.1, 0.05, 0.0], atol=1e-6)
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:

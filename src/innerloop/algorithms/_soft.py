@@ -212,7 +212,8 @@ class SoftObjective(eqx.Module):
         keys = jax.random.split(policy_key, num_steps)
         losses, entropies = jax.vmap(nets.policy_loss)(keys, jax.lax.stop_gradient(views.now))
         critic_loss, policy_loss = played.weight @ errors, played.weight @ losses
-        entropy = played.weight @ entropies
+        share = played.weight / jnp.maximum(played.weight.sum(), 1e-30)
+        entropy = share @ entropies
         loss = critic_loss + policy_loss
         if self.learn_alpha:
             loss += nets.temperature_loss(entropy, target_entropy(self.space))
@@ -221,7 +222,7 @@ class SoftObjective(eqx.Module):
             "policy_loss": policy_loss,
             "entropy": entropy,
             "alpha": jnp.exp(nets.log_alpha),
-            "value": played.weight @ aims,
+            "value": share @ aims,
         }
         return loss, (metrics, jnp.sqrt(errors))
 

@@ -107,11 +107,16 @@ def faster(factor: float, rate_factor: float) -> optax.GradientTransformation:
     return optax.stateless(scale)
 
 
-def natural(params: Structured, gradients: Structured) -> Structured:
+class Natural(eqx.Module):
     """The gradients with the natural one of the latent's distribution (Amari 1998): by its inverse Fisher matrix, which
-    has σ² for the mean and 2 for log σ². A narrow latent then moves by as many of its deviations as a wide one."""
-    variance, (mean, log_variance) = jnp.exp(params.spread()), gradients.latent
-    return eqx.tree_at(lambda x: x.latent, gradients, Latent(variance * mean, 2.0 * log_variance))
+    has σ² for the mean and 2 for log σ². A narrow latent then moves by as many of its deviations as a wide one.
+
+    A class, since an exported agent names the classes of its parts.
+    """
+
+    def __call__(self, params: Structured, gradients: Structured) -> Structured:
+        variance, (mean, log_variance) = jnp.exp(params.spread()), gradients.latent
+        return eqx.tree_at(lambda x: x.latent, gradients, Latent(variance * mean, 2.0 * log_variance))
 
 
 @dataclass(frozen=True)
@@ -187,6 +192,8 @@ class MAESN:
             has_value=self.inner.baseline == "value",
         )
         adapted = ("latent",) if self.adapted == "latent" else ()
-        agent = self.inner.agent(env, base, episodes_per_round, learn_rates=True, adapted=adapted, precondition=natural)
+        agent = self.inner.agent(
+            env, base, episodes_per_round, learn_rates=True, adapted=adapted, precondition=Natural()
+        )
         rates = jax.tree.map(lambda x: jnp.full_like(x, self.latent_rate), base.latent)
         return eqx.tree_at(lambda x: x.rates.latent, agent, rates)

@@ -282,6 +282,14 @@ class PEARL:
                 f"which reads them in any order; here encoder={self.encoder!r}."
             )
         tasks = benchmark.train if isinstance(benchmark.train, Finite) else None
+        capacity = training.capacity
+        if tasks is None:
+            capacity = min(capacity, benchmark.num_episodes * spec.max_steps)  # A slot holds one trial.
+            if training.num_tasks > self.num_slots:
+                raise ValueError(
+                    f"num_slots={self.num_slots}: {benchmark.name} draws new tasks for each trial, so num_tasks="
+                    f"{training.num_tasks} trials at a time need at least as many slots."
+                )
 
         def make(*, key: Key) -> Any:
             return make_encoder(
@@ -309,7 +317,7 @@ class PEARL:
             benchmark.shaped if self.shaped else None,
             benchmark.num_episodes,
             tasks.num_tasks if tasks else self.num_slots,
-            training.capacity,
+            capacity,
             self.tasks_per_step,
             training.batch_size // self.tasks_per_step,
             training.num_gradient_steps,

@@ -13,7 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from innerloop._benchmark import Benchmark
 from innerloop._buffer import Replay, empty_replay
@@ -119,7 +119,7 @@ class SAC(Learner):
     def update(self, key: Key, state: SACState, experience: Trials) -> tuple[SACState, Metrics]:
         cut_key, learn_key = jax.random.split(key)
         windows = self._windows(cut_key, self.agent(state), experience)
-        replay = state.replay.insert(windows, keep=windows.transitions.valid.any(axis=1))
+        replay = state.replay.insert(windows, keep=self._learned(windows).any(axis=1))
         state = state._replace(replay=replay, num_updates=state.num_updates + 1)
         nets = self.objective.cooled(state.params.nets, state.num_updates)
         state = state._replace(params=state.params._replace(nets=nets))
@@ -128,6 +128,10 @@ class SAC(Learner):
             return self._step(key, state)
 
         return after_warmup(state.num_updates > self.num_warmup, learn_key, step, state, self.num_gradient_steps)
+
+    def _learned(self, windows: Window) -> Bool[Array, "window time"]:
+        """Which steps are learned from: those that only warm up the memory are not."""
+        return windows.transitions.valid & (jnp.arange(self.window) >= self.burn_in)[None]
 
     def _windows(self, key: Key, agent: Soft, trials: Trials) -> Window:
         """A batch of trials, cut."""
@@ -164,7 +168,7 @@ class SAC(Learner):
         see_key, loss_key = jax.random.split(key)
         now, after = over_tasks(seen, (see_key, params.summary), batch)
         slow_after = over_tasks(seen, (see_key, slow.summary), batch)[1]
-        learned = batch.transitions.valid & (jnp.arange(self.window) >= self.burn_in)[None]
+        learned = self._learned(batch)
         reward = batch.transitions.next_timestep.reward
         played = Played(batch.transitions.action, reward, batch.goes_on, weights(learned) * weight[:, None])
         views, played = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), (Views(now, after, slow_after), played))

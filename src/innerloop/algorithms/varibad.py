@@ -213,8 +213,12 @@ class BeliefSettings:
         )
         num_steps = training.num_updates * self.num_inference_steps
         num_pretraining = int(self.pretraining_share * training.num_updates)
+        policy = replace(training, num_updates=training.num_updates - num_pretraining).learner(make_agent)
+        coef = policy.entropy_coef
+        if callable(coef):  # By the run's updates, of which it is not told the first ones.
+            policy = replace(policy, entropy_coef=lambda count: coef(count - num_pretraining))
         return VariBADLearner(
-            replace(training, num_updates=training.num_updates - num_pretraining).learner(make_agent),
+            policy,
             self._inference(spec),
             clipped_adam(self.inference_rate, 0.0, num_steps, 10.0),
             spec,
