@@ -55,3 +55,11 @@ class Counting(gymnasium.Env):
         if "raise" in how:
             raise KeyError("the env's own fault")
         self.number = float("nan")
+
+
+class SlowToMake(Counting):
+    """Takes half a second to make."""
+
+    def __init__(self):
+        time.sleep(0.5)
+        super().__init__()

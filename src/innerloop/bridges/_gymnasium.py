@@ -30,21 +30,27 @@ def from_gymnasium(
     """A Gymnasium environment as an `Env`: any number of copies, stepped together.
 
     Args:
-        make: an id that is registered with Gymnasium, or a function that makes one environment.
-        max_steps: the longest episode; by default the limit that is registered with the id. Longer ones are truncated.
+        make: an id that is registered with Gymnasium, or a function that makes one environment. It is called without
+            arguments first, to see its spaces.
+        max_steps: the longest episode; by default the limit that is registered with the id, whose place it takes. Longer
+            ones are truncated.
         tell: how a task gets there: "options", as `reset(options=task)`; "set_task", as `env.unwrapped.set_task(task)`
             before a reset; "constructor", as `make(**task)`, anew whenever the task changes; a function of the
             environment and the task, called before a reset; or None, if there is but one task. A task that is a named
             tuple arrives as a dict; arrays are NumPy's, those without axes are numbers.
-        num_workers: processes that share the copies; 0 keeps them all in this one.
-        timeout: seconds without an answer after which a worker is taken for lost.
+        num_workers: processes that share the copies; 0 keeps them all in this one. They do not run the main program.
+        timeout: seconds that a worker may take to step all its copies once, or to make and reset one; after that it is taken
+            for lost.
 
     Every episode starts with `reset(seed=...)`, the seed being part of what the run's seed decides. So runs can be repeated
     and resumed bit for bit if the environment is deterministic after that, which `check_env` tests.
 
     Raises:
-        ValueError: a space that agents cannot handle, no `max_steps`, an unknown `tell`.
-        HostError: in a compiled program, with the environment's own error, or when workers are lost again and again.
+        ValueError: a space that agents cannot handle, no `max_steps`, an unknown `tell`, a `make` that needs arguments, or
+            what cannot be sent to workers.
+
+    What an environment raises later stops the compiled program, as does a worker that is lost again and again. It arrives as
+    `jax.errors.JaxRuntimeError`, whose text ends in a `HostError` with the environment's traceback.
     """
     if isinstance(tell, str) and tell not in ("options", "set_task", "constructor"):
         raise ValueError(f"from_gymnasium(tell={tell!r}): choose options, set_task, constructor, a function or None.")
@@ -52,9 +58,8 @@ def from_gymnasium(
         raise ValueError(
             f"from_gymnasium(num_workers={num_workers}, timeout={timeout}): need at least 0 workers, and some seconds."
         )
-    build = make if callable(make) else _registered(make)
-    # Made without a task: only its spaces matter.
-    example = build()
+    build = make if callable(make) else _registered(make, max_steps, num_workers)
+    example = _example(build, tell)
     name = make if isinstance(make, str) else str(example)
     seen, done = example.observation_space, example.action_space
     spec = EnvSpec(observations(seen), actions(done), _max_steps(example, max_steps, name))
@@ -76,6 +81,9 @@ def from_vector(
         max_steps: the longest episode.
         set_tasks: tells it the tasks, one for each copy, before a reset.
 
+    A vector environment that takes no list of seeds, but one number, gets one that is made of all of them. Its episodes can
+    be repeated too, but each depends on the seeds of its whole batch.
+
     Raises ValueError for a space that agents cannot handle.
     """
     example = make_vec(1)
@@ -86,12 +94,31 @@ def from_vector(
     return HostEnv(spec, Host(Vector(make_vec, set_tasks, Encoder(seen), Decoder(done)), spec, str(example)))
 
 
-def _registered(name: str) -> Callable[..., gymnasium.Env]:
+def _registered(name: str, max_steps: int | None, num_workers: int) -> Callable[..., gymnasium.Env]:
+    """What makes one, from all that is registered with the name: workers do not know what the main program registers."""
     try:
-        gymnasium.spec(name)
+        spec = gymnasium.spec(name)
     except gymnasium.error.Error as error:
         raise ValueError(f"from_gymnasium(make={name!r}): {error}") from error
-    return partial(gymnasium.make, name, disable_env_checker=True)
+    if num_workers and isinstance(spec.entry_point, str) and spec.entry_point.startswith("__main__:"):
+        raise ValueError(
+            f"from_gymnasium(make={name!r}, num_workers={num_workers}): workers do not run the main program, where its "
+            f"entry_point={spec.entry_point!r} is; register the class itself instead of its name."
+        )
+    return partial(gymnasium.make, spec, max_episode_steps=max_steps, disable_env_checker=True)
+
+
+def _example(build: Callable[..., gymnasium.Env], tell: Tell) -> gymnasium.Env:
+    """One that is made without a task: only its spaces matter."""
+    try:
+        return build()
+    except Exception as error:
+        if tell != "constructor":
+            raise
+        raise ValueError(
+            f"from_gymnasium(tell='constructor'): make() without arguments, which is called to see its spaces, raised "
+            f"{error!r}; give its arguments defaults."
+        ) from error
 
 
 def _max_steps(env: gymnasium.Env, given: int | None, name: str) -> int:

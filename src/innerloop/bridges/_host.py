@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
+from innerloop._devices import in_use
 from innerloop._env import Env, EnvSpec, advance, restart
 from innerloop._types import Key, Task, TimeStep
 from innerloop.bridges._calls import call_host
@@ -30,13 +31,20 @@ class HostEnv(Env):
     """An `Env` over a pool. All tasks of a batch are reset and stepped in one call to the host.
 
     Every episode starts from a seed and a task that are arguments, so whole trials can be played again; a state cannot:
-    a step from any but the newest state of a running episode is refused. Hence collectors of whole trials only.
+    a step from any but the newest state of a running episode is refused. Hence collectors of whole trials only, on one
+    device of a process, since several would use the pool at once. Raises ValueError for more when it is traced.
     """
 
     spec: EnvSpec
     host: "Host" = eqx.field(static=True)
 
     def reset(self, key: Key, task: Task) -> tuple[HostState, TimeStep]:
+        mesh = in_use()
+        if mesh is not None and mesh.size > jax.process_count():
+            raise ValueError(
+                f"num_devices={mesh.size}: environments outside of the compiled program are played by one device of each "
+                "process; use num_devices=1, and num_workers of from_gymnasium for more cores."
+            )
         int32 = jax.ShapeDtypeStruct((), jnp.int32)
         shapes = (int32, int32, jax.ShapeDtypeStruct(self.spec.obs.shape, self.spec.obs.dtype))
         seed = jax.random.bits(key, dtype=jnp.uint32)
@@ -63,6 +71,8 @@ class Host:
         self._lock = threading.Lock()
         self._episode = 0
         self._steps = 0
+        self._seeds, self._rows = np.zeros(0, np.uint32), np.zeros(0, np.int32)
+        self._tasks: list[Any] = []
         self._last: Results | None = None
 
     def reset(self, treedef: Any, seeds: Any, leaves: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -70,30 +80,26 @@ class Host:
         batch, seeds = np.shape(seeds), np.asarray(seeds).reshape(-1)
         flat = [np.asarray(leaf).reshape(len(seeds), *np.shape(leaf)[len(batch) :]) for leaf in leaves]
         tasks = [plain(jax.tree.unflatten(treedef, [leaf[i] for leaf in flat])) for i in range(len(seeds))]
+        slots = np.arange(len(seeds), dtype=np.int32)
         with self._lock, self._closed_by_errors():
-            obs = self._checked(self.pool.reset(seeds, tasks), len(seeds))
+            self._seeds, self._tasks = seeds, tasks
             self._episode, self._steps = self._episode + 1, 0
-            no = np.zeros(len(seeds), bool)
-            self._last = Results(obs, np.zeros(len(seeds), np.float32), no, no)
-            slots = np.arange(len(seeds), dtype=np.int32)
+            obs = self._begin(slots)
             return slots.reshape(batch), np.full(batch, self._episode, np.int32), obs.reshape((*batch, *obs.shape[1:]))
+
+    def _begin(self, rows: np.ndarray) -> np.ndarray:
+        """Start those episodes of the last reset, each in a copy of its own; observations, a row each."""
+        obs = self._checked(self.pool.reset(self._seeds[rows], [self._tasks[row] for row in rows]), len(rows))
+        no = np.zeros(len(rows), bool)
+        self._rows, self._last = rows, Results(obs, np.zeros(len(rows), np.float32), no, no)
+        return obs
 
     def step(self, slots: Any, episodes: Any, steps: Any, actions: Any) -> tuple[np.ndarray, ...]:
         """One step of all episodes of the last reset."""
         batch, size = np.shape(slots), np.size(slots)
         actions = np.asarray(actions).reshape(size, *self._spec.action.shape)
         with self._lock, self._closed_by_errors():
-            last = self._last
-            is_newest = last is not None and len(last.reward) == size
-            is_newest &= bool((np.ravel(slots) == np.arange(size)).all())
-            is_newest &= bool(
-                (np.asarray(episodes) == self._episode).all() and (np.asarray(steps) == self._steps).all()
-            )
-            if last is None or not is_newest:
-                raise HostError(
-                    f"{self._name}: a step from a state that is no longer the newest. Such an environment cannot go back: "
-                    "play it in whole trials (JaxCollector, no stream_steps), and one program at a time."
-                )
+            last = self._newest(np.ravel(slots), episodes, steps)
             running = ~(last.terminated | last.truncated)
             if running.any():
                 results = self.pool.step(running, actions)
@@ -107,6 +113,27 @@ class Host:
                 self._last = last = last._replace(reward=np.zeros(size, np.float32))
             self._steps += 1
             return tuple(x.reshape((*batch, *x.shape[1:])) for x in last)
+
+    def _newest(self, rows: np.ndarray, episodes: Any, steps: Any) -> Results:
+        """What the states saw last. Raises HostError if they are not the newest.
+
+        Under a `vmap` over what only actions depend on, as over agents, a reset is not batched and a step is: episodes that
+        started as one go on as several. They start again, each in a copy of its own, as their slots say.
+        """
+        is_newest = bool((np.asarray(episodes) == self._episode).all() and (np.asarray(steps) == self._steps).all())
+        if is_newest and self._last is not None and self._steps == 0 and not np.array_equal(rows, self._rows):
+            seen = self._last.obs[rows]
+            if not np.array_equal(self._begin(rows), seen):
+                raise HostError(
+                    f"{self._name}: an episode that several agents are to play (a vmap over agents with one key) started "
+                    "differently for each. Let the seed alone decide how it starts, or give each agent a key of its own."
+                )
+        if not is_newest or self._last is None or not np.array_equal(rows, self._rows):
+            raise HostError(
+                f"{self._name}: a step from a state that is no longer the newest. Such an environment cannot go back: "
+                "play it in whole trials (JaxCollector, no stream_steps), and one program at a time."
+            )
+        return self._last
 
     @contextmanager
     def _closed_by_errors(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
@@ -45,7 +45,7 @@ class Pool(abc.ABC):
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Let go of everything; the next reset makes it anew."""
+        """Let go of everything, whatever that raises; the next reset makes it anew."""
 
 
 Tell = str | Callable[[Any, Any], None] | None
@@ -95,9 +95,16 @@ class Copy:
 
     def close(self) -> None:
         """Let go of the environment."""
-        if self._env is not None:
-            self._env.close()
-            self._env = None
+        env, self._env = self._env, None
+        if env is not None:
+            env.close()
+
+
+def close_all(things: Iterable[Any]) -> None:
+    """Each is closed, whatever closing another raises: often it comes after an error, which is the one to be told."""
+    for thing in things:
+        with contextlib.suppress(Exception):
+            thing.close()
 
 
 class Serial(Pool):
@@ -121,9 +128,8 @@ class Serial(Pool):
         return Results(*(np.stack(x) for x in zip(*rows, strict=True)))
 
     def close(self) -> None:
-        for copy in self._copies:
-            copy.close()
-        self._copies = []
+        copies, self._copies = self._copies, []
+        close_all(copies)
 
 
 class Lost(Exception):
@@ -134,7 +140,7 @@ class Worker:
     """A process that holds some of the copies, and all that is needed to bring them back: seeds, tasks and actions."""
 
     def __init__(self, recipe: bytes, timeout: float):
-        self._recipe, self.timeout = recipe, timeout
+        self._recipe, self.timeout, self._limit = recipe, timeout, timeout
         self._start()
         self._begun: Any = None
         self._actions: list[tuple[np.ndarray, np.ndarray]] = []
@@ -156,14 +162,16 @@ class Worker:
         self._tell(command, arguments)
 
     def _tell(self, command: str, arguments: Any) -> None:
+        # The first reset makes the copies, one after the other.
+        self._limit = self.timeout * (len(arguments[0]) if command == "reset" else 1)
         with contextlib.suppress(OSError):  # it is dead: `receive` finds out
             self._connection.send((command, arguments))
 
     def receive(self) -> Any:
         """The answer to what was sent last. Raises Lost, or HostError if the environment itself raised something."""
         try:
-            if not self._connection.poll(self.timeout):
-                raise Lost(f"gave no answer for {self.timeout:g} s")
+            if not self._connection.poll(self._limit):
+                raise Lost(f"gave no answer for {self._limit:g} s")
             kind, value = self._connection.recv()
         except (EOFError, OSError):
             self.process.join(1.0)
@@ -225,15 +233,24 @@ MAX_LOSSES_IN_A_ROW = 3
 class Workers(Pool):
     """Copies spread over processes, each spoken to once a step.
 
-    A worker that dies, or does not answer within `timeout` seconds, is replaced, and its episodes are played again from
-    their seeds with the actions so far: nothing is lost if the environment is deterministic. Each loss is reported on
-    stderr and counted in `num_lost`. Three losses in a row of the same step are an error.
+    A worker that dies, or does not answer a step within `timeout` seconds, a reset within as many for each of its copies, is
+    replaced, and its episodes are played again from their seeds with the actions so far: nothing is lost if the environment
+    is deterministic. Each loss is reported on stderr and counted in `num_lost`. Three losses in a row of the same step are
+    an error.
+
+    Raises ValueError if the recipe cannot be sent to other processes.
     """
 
     def __init__(self, recipe: Recipe, num_workers: int, timeout: float):
         import cloudpickle
 
-        self._recipe = cloudpickle.dumps(recipe)
+        try:
+            self._recipe = cloudpickle.dumps(recipe)
+        except Exception as error:
+            raise ValueError(
+                f"num_workers={num_workers}: make and tell cannot be sent to other processes ({error}). Define them in a "
+                "module, let the environment make what it holds, or use num_workers=0."
+            ) from error
         self.num_workers, self.timeout, self.num_lost = num_workers, timeout, 0
         self.workers: list[Worker] = []
         self._parts: list[slice] = []
@@ -270,16 +287,16 @@ class Workers(Pool):
                 get = worker.revive
 
     def close(self) -> None:
-        for worker in self.workers:
-            worker.close()
-        self.workers = []
+        workers, self.workers = self.workers, []
+        close_all(workers)
 
 
 class Vector(Pool):
     """One vector environment for each number of copies that is asked for, made by `make(num_envs)`.
 
     All episodes start together, so whatever it does by itself after an episode's end is ignored; if that hides the last
-    observation, it is looked for in `info["final_obs"]`.
+    observation, it is looked for in `info["final_obs"]`. If its first reset refuses a list of seeds, as those do that step
+    all copies at once, it gets one number that is made of all of them.
     """
 
     def __init__(
@@ -293,6 +310,7 @@ class Vector(Pool):
         self._envs: dict[int, Any] = {}
         self._env: Any = None
         self._ended = np.zeros(0, bool)
+        self._takes_list: bool | None = None
 
     def reset(self, seeds: np.ndarray, tasks: list[Any]) -> np.ndarray:
         size = len(seeds)
@@ -300,24 +318,40 @@ class Vector(Pool):
             self._envs[size] = self._make(size)
         self._env = self._envs[size]
         self._set_tasks(self._env, tasks)
-        # Vector environments take seeds that fit into 31 bits.
-        obs, _ = self._env.reset(seed=[int(seed) % 2**31 for seed in seeds])
+        obs = self._seeded(seeds)
         self._ended = np.zeros(size, bool)
         return self._rows(obs)
 
+    def _seeded(self, seeds: np.ndarray) -> Any:
+        """What a reset with the seeds shows. Vector environments take those that fit into 31 bits."""
+        from gymnasium.error import Error
+
+        if self._takes_list is not False:
+            try:
+                obs, _ = self._env.reset(seed=[int(seed) % 2**31 for seed in seeds])
+                self._takes_list = True
+                return obs
+            except (Error, TypeError):
+                if self._takes_list:
+                    raise
+        one = np.random.SeedSequence(seeds.tolist()).generate_state(1)[0]
+        obs, _ = self._env.reset(seed=int(one) % 2**31)
+        self._takes_list = False
+        return obs
+
     def step(self, running: np.ndarray, actions: np.ndarray) -> Results:
-        from gymnasium.vector import AutoresetMode
         from gymnasium.vector.utils import concatenate, create_empty_array
 
         env, size = self._env, len(running)
-        mode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
-        if mode == AutoresetMode.DISABLED and self._ended.any():
+        # Gymnasium 1.0 has no names for the ways to reset, since it knows the next step only.
+        mode = getattr(env.metadata.get("autoreset_mode"), "name", "NEXT_STEP")
+        if mode == "DISABLED" and self._ended.any():
             env.reset(options={"reset_mask": self._ended})
         decoded = [self._decode(action) for action in actions]
         empty: Any = create_empty_array(env.single_action_space, n=size)
         obs, reward, terminated, truncated, info = env.step(concatenate(env.single_action_space, decoded, empty))
         rows, self._ended = self._rows(obs), np.asarray(terminated | truncated)
-        if mode == AutoresetMode.SAME_STEP:
+        if mode == "SAME_STEP":
             if self._ended.any() and "final_obs" not in info:
                 raise HostError("the vector environment resets within a step and keeps no info['final_obs'].")
             for i in np.flatnonzero(self._ended):
@@ -330,9 +364,8 @@ class Vector(Pool):
         return np.stack([self._encode(x) for x in iterate(self._env.observation_space, obs)])
 
     def close(self) -> None:
-        for env in self._envs.values():
-            env.close()
-        self._envs = {}
+        envs, self._envs = self._envs, {}
+        close_all(envs.values())
 
 
 _STARTING = threading.Lock()

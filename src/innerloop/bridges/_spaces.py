@@ -7,15 +7,16 @@ import numpy as np
 from gymnasium import spaces
 
 from innerloop._env import Box, Discrete, Space
-from innerloop.bridges._codes import has_one_bound, numbers
+from innerloop.bridges._codes import has_one_bound, is_whole, numbers
 
 MAX_CHOICES = 4096
 """Most values that several discrete choices at once may have together."""
 
 
 def observations(space: Any) -> Space:
-    """What agents see: `Discrete` stays, `Box` keeps its shape (whole numbers up to 255, as in images, are divided by 255),
-    all else becomes one vector, in which a choice is a one-hot code. Raises ValueError for what has no such form."""
+    """What agents see: `Discrete` stays, `Box` keeps its shape, all else becomes one vector, in which a choice is a one-hot
+    code. Images, which are whole numbers from 0 to 255, are divided by 255, there too. Raises ValueError for what has no
+    such form."""
     if isinstance(space, spaces.Discrete):
         return Discrete(int(space.n))
     if isinstance(space, spaces.Box):
@@ -26,7 +27,8 @@ def observations(space: Any) -> Space:
 
 def actions(space: Any) -> Space:
     """What agents choose from: `Discrete` stays; several choices at once become one of all their combinations; a `Box` whose
-    entries share their bounds stays, else each is chosen from between -1 and 1. Raises ValueError for all else."""
+    entries share their bounds stays, else each is chosen from between -1 and 1. Raises ValueError for all else, for a `Box`
+    without entries, and for whole numbers without bounds."""
     if isinstance(space, spaces.Discrete):
         return Discrete(int(space.n))
     if isinstance(space, spaces.MultiDiscrete | spaces.MultiBinary):
@@ -39,6 +41,12 @@ def actions(space: Any) -> Space:
         return Discrete(count)
     if not isinstance(space, spaces.Box):
         raise ValueError(f"action_space={space}: cannot be acted in; Box, Discrete, MultiDiscrete and MultiBinary can.")
+    if 0 in space.shape:
+        raise ValueError(
+            f"action_space={space}: has no entries, so nothing to choose; wrap the env in a space with some."
+        )
+    if is_whole(space) and not space.is_bounded():
+        raise ValueError(f"action_space={space}: whole numbers need bounds; wrap the env in finite ones.")
     if has_one_bound(space):
         return Box(space.shape, float(space.low.flat[0]), float(space.high.flat[0]))
     if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
