@@ -10,9 +10,9 @@ import pytest
 
 from innerloop._agent import Agent, Player
 from innerloop._collect import JaxCollector, StreamCollector
-from innerloop._evaluate import evaluate, held_out_tasks
+from innerloop._evaluate import evaluate
 from innerloop._rollout import Ring, remember, where, writes_while_playing
-from innerloop._task import Finite, sample_tasks
+from innerloop._task import sample_tasks
 from innerloop.agents import FeedForward, Gradient, PolicyObjective, Recurrent
 from innerloop.envs.navigation import Navigation, navigation_goals
 from innerloop.nn import CoreOptions
@@ -135,11 +135,3 @@ def test_nobody_adapts_after_the_last_round() -> None:
     jax.block_until_ready(JaxCollector(ENV, GOALS, 1, 3, 2).play(KEY, agent, sample_tasks(GOALS, KEY, 1)))
     jax.effects_barrier()
     assert len(counted) == 2
-
-
-def test_tasks_of_a_finite_set_are_played_as_often_as_each_other() -> None:
-    tasks = Finite(jnp.arange(7))
-    played = [np.asarray(held_out_tasks(jax.random.key(i), tasks, 17)) for i in range(3)]
-    for batch in played:
-        assert sorted(np.bincount(batch)) == [2, 2, 2, 2, 3, 3, 3]
-    assert len({tuple(sorted(batch)) for batch in played}) > 1, "those that are played once more are drawn"

@@ -15,9 +15,11 @@ from innerloop._agent import Agent
 from innerloop._collect import JaxCollector
 from innerloop._files import whole
 from innerloop._task import Finite, TaskDistribution
-from innerloop._types import Key, Trials
+from innerloop._types import Key, Task, Trials
 
 NUM_RESAMPLES = 2000
+TASKS = np.uint32(2**32 - 1)
+"""What the key of an evaluation is folded with to draw tasks; its batches use 0, 1, 2, ..."""
 
 
 def iqm(x: np.ndarray) -> float:
@@ -32,8 +34,9 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of a statistic of `x [seed task]`.
 
-    Seeds are the unit of replication: whole seeds are drawn with replacement, and tasks within each drawn seed
-    (a stratified bootstrap). With one seed only tasks are drawn, so the interval says nothing about other seeds.
+    Seeds and tasks are drawn with replacement, each on its own (Owen 2007): all seeds play the same tasks, so what a task
+    adds to the error is common to them, and does not average out over seeds. With one seed only tasks are drawn, so the
+    interval says nothing about other seeds.
     """
     x = np.asarray(x, np.float64)
     if x.ndim != 2 or not x.size:
@@ -47,7 +50,7 @@ def bootstrap_interval(
     estimates = []
     for _ in range(NUM_RESAMPLES if x.size <= 100_000 else 200):
         seeds = rng.integers(num_seeds, size=(num_seeds, 1))
-        tasks = rng.integers(x.shape[1], size=(num_seeds, x.shape[1]))
+        tasks = rng.integers(x.shape[1], size=(1, x.shape[1]))
         estimates.append(statistic(x[seeds, tasks]))
     low, high = np.quantile(estimates, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
@@ -67,10 +70,9 @@ def bootstrap_means(x: np.ndarray, level: float = 0.95) -> np.ndarray:
     rng = np.random.default_rng(0)
     estimates = []
     for _ in range(NUM_RESAMPLES):
-        seeds = rng.integers(num_seeds, size=(num_seeds, 1))
-        tasks = rng.integers(num_tasks, size=(num_seeds, num_tasks))
-        counts = np.bincount(np.ravel(seeds * num_tasks + tasks), minlength=num_seeds * num_tasks)
-        estimates.append(counts.astype(np.float32) / counts.size)
+        seeds = np.bincount(rng.integers(num_seeds, size=num_seeds), minlength=num_seeds)
+        tasks = np.bincount(rng.integers(num_tasks, size=num_tasks), minlength=num_tasks)
+        estimates.append(np.outer(seeds, tasks).ravel().astype(np.float32) / (num_seeds * num_tasks))
     means = np.stack(estimates) @ x.reshape(-1, num_episodes).astype(np.float32)
     return np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0).T
 
@@ -220,6 +222,7 @@ def evaluate(
     *,
     metrics: Mapping[str, Callable[[Trials], Any]] | None = None,
     num_batches: int = 1,
+    num_tasks: int | None = None,
     num_seeds: int | None = None,
     label: str = "agent",
     tasks: str = "test",
@@ -229,9 +232,11 @@ def evaluate(
     """Play `num_batches` x `collector.num_tasks` trials and measure each episode.
 
     Args:
-        agent: any agent; with `num_seeds` its leaves have a leading seed axis. Every seed plays the same tasks.
+        agent: any agent; with `num_seeds` its leaves have a leading seed axis. Every seed plays the same tasks, and so does
+            every agent that is measured with this key on as many of them, whatever its batches.
         collector: names the env, the task distribution and the number of rounds. A finite distribution of at most
             `num_tasks` tasks is played task by task, each as often as the others or once more, instead of drawn at random.
+        num_tasks: measure no more than so many; what fills the last batch does not count.
         metrics: measures of the trials of one task (axes `[round episode time]`).
         greedy: take the most probable action (the agent must be an actor-critic).
         progress: told the share that is done.
@@ -240,17 +245,28 @@ def evaluate(
         raise ValueError(f"evaluate(num_batches={num_batches}): must be at least 1.")
     if not isinstance(agent, Agent):
         raise ValueError(f"evaluate(agent={type(agent).__name__}): needs an Agent, who knows nothing of its task.")
+    num_places = num_batches * collector.num_tasks
+    if num_tasks is None:
+        num_tasks = num_places
+    if not 1 <= num_tasks <= num_places:
+        raise ValueError(
+            f"evaluate(num_tasks={num_tasks}): choose 1 to the {num_places} that {num_batches} batches of "
+            f"{collector.num_tasks} hold."
+        )
+    drawn = eqx.filter_jit(held_out_tasks)(jax.random.fold_in(key, TASKS), collector.tasks, num_tasks)
     if num_seeds is None:
         agent = jax.tree.map(lambda x: x[None] if eqx.is_array(x) else x, agent)
     batches = []
     for i in range(num_batches):
+        places = np.arange(i * collector.num_tasks, (i + 1) * collector.num_tasks) % num_tasks
+        played = jax.tree.map(lambda x, places=places: x[places], drawn)
         one_batch = _play_batch(
-            jax.random.fold_in(key, i), agent, collector, dict(metrics or {}), greedy, num_seeds or 1
+            jax.random.fold_in(key, i), agent, collector, played, dict(metrics or {}), greedy, num_seeds or 1
         )
         batches.append(jax.device_get(one_batch))
         if progress is not None:
             progress((i + 1) / num_batches)
-    returns, measured, steps = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *batches)
+    returns, measured, steps = jax.tree.map(lambda *x: np.concatenate(x, axis=1)[:, :num_tasks], *batches)
     return AdaptationCurve(returns, measured, int(steps.sum()), label, tasks, greedy)
 
 
@@ -259,6 +275,7 @@ def _play_batch(
     key: Key,
     agents: Agent,
     collector: JaxCollector,
+    tasks: Task,
     metrics: dict[str, Callable[[Trials], Any]],
     greedy: bool,
     num_agents: int,
@@ -270,15 +287,16 @@ def _play_batch(
 
     def one_seed(arrays: Any) -> Any:
         agent = eqx.combine(arrays, static)
-        return _measure(key, Greedy(agent) if greedy else agent, collector, metrics)
+        return _measure(key, Greedy(agent) if greedy else agent, collector, tasks, metrics)
 
     return jax.vmap(one_seed, axis_size=num_agents)(arrays)
 
 
-def _measure(key: Key, agent: Agent, collector: JaxCollector, metrics: dict[str, Callable[[Trials], Any]]) -> Any:
+def _measure(
+    key: Key, agent: Agent, collector: JaxCollector, tasks: Task, metrics: dict[str, Callable[[Trials], Any]]
+) -> Any:
     """Returns `[task episode]`, metrics `[task]` and numbers of steps `[task]` of one batch."""
-    tasks_key, play_key = jax.random.split(key)
-    trials = collector.play(play_key, agent, held_out_tasks(tasks_key, collector.tasks, collector.num_tasks))
+    trials = collector.play(key, agent, tasks)
     returns = trials.returns()
     measured = {name: jax.vmap(metric)(trials) for name, metric in metrics.items()}
     return returns.reshape(returns.shape[0], -1), measured, trials.transitions.valid.sum(axis=(1, 2, 3))

@@ -379,7 +379,7 @@ def evaluate_run(
     plot: bool = True,
     save: bool = True,
 ) -> list[AdaptationCurve]:
-    """Measure a run's newest agent on at least `num_tasks` held-out tasks, and write the curves into its folder.
+    """Measure a run's newest agent on `num_tasks` held-out tasks, and write the curves into its folder.
 
     Args:
         tasks: "test", or on demand "train" or "ood"; the curves and their files say which.
@@ -444,8 +444,8 @@ def _play(
     collector = make_collector(env, distribution, benchmark, agent, per_batch, min_rounds)
     # Where training and test tasks are one distribution, a key of their own keeps them apart.
     key = jax.random.fold_in(jax.random.key(0), TRAIN_EVALUATION if tasks == "train" else EVALUATION)
-    about: dict[str, Any] = {"metrics": benchmark.metrics, "num_batches": num_batches, "label": label, "tasks": tasks}
-    return evaluate(key, agent, collector, **about, **options)
+    about: dict[str, Any] = {"metrics": benchmark.metrics, "num_batches": num_batches, "num_tasks": num_tasks}
+    return evaluate(key, agent, collector, label=label, tasks=tasks, **about, **options)
 
 
 def _reference_curves(play: Any, benchmark: Benchmark, folder: Path, kind: str) -> Iterator[AdaptationCurve]:
