@@ -136,6 +136,11 @@ FAULTS = {
     "prev_action is not the action": {"on_step": replace(prev_action=np.zeros((), np.int32))},
     "no episode end within max_steps": {"on_step": replace(last=NEVER)},
     "NaN or infinite": {"on_step": replace(reward=np.full((), NAN, np.float32))},
+    "NaN or infinite after an episode's end": {
+        "on_step": replace(
+            last=lambda steps: steps >= 2, reward=lambda steps: jnp.where(steps > 2, NAN, steps.astype(jnp.float32))
+        ),
+    },
     "outside Box": {"obs": Box((1,), 0.0, 2.0)},
     "all tasks gave the same": {"on_step": replace(reward=ZERO)},
 }

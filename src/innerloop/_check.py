@@ -237,6 +237,11 @@ def _check_values(env: Env, steps: TimeStep, valid: Bool[np.ndarray, "task seque
     obs, space = steps.obs[valid], env.spec.obs
     if not np.isfinite(obs).all() or not np.isfinite(steps.reward[valid]).all():
         raise ValueError("an observation or a reward is NaN or infinite; look for divisions by zero and overflows.")
+    if not np.isfinite(steps.obs).all() or not np.isfinite(steps.reward).all():
+        raise ValueError(
+            "an observation or a reward is NaN or infinite after an episode's end, where step() is still called. Such steps "
+            "do not count, but 0 times NaN is NaN: keep them finite."
+        )
     low, high = (0, space.num_values - 1) if isinstance(space, Discrete) else (space.low, space.high)
     margin = 0 if isinstance(space, Discrete) else 1e-5
     if obs.min() < low - margin or obs.max() > high + margin:

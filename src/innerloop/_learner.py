@@ -38,9 +38,24 @@ class Learner(eqx.Module):
 def clipped_adam(
     learning_rate: float, final_learning_rate: float, num_steps: int, max_grad_norm: float, eps: float = 1e-8
 ) -> optax.GradientTransformation:
-    """Adam behind a clip of the gradients' global norm, its step size linear over the run."""
+    """Adam behind a clip of the gradients' global norm, its step size linear over the run.
+
+    Raises ValueError for step sizes below 0, and a norm that is not above.
+    """
+    for name, rate in {"learning_rate": learning_rate, "final_learning_rate": final_learning_rate}.items():
+        if not rate >= 0:
+            raise ValueError(f"{name}={rate}: must be at least 0.")
+    if not max_grad_norm > 0:
+        raise ValueError(f"max_grad_norm={max_grad_norm}: must be above 0.")
     schedule = optax.linear_schedule(learning_rate, final_learning_rate, num_steps)
     return optax.chain(optax.clip_by_global_norm(max_grad_norm), optax.adam(schedule, eps=eps))
+
+
+def check_shares(**shares: float) -> None:
+    """Raises ValueError for one that is not between 0 and 1: discounts, traces."""
+    for name, share in shares.items():
+        if not 0 <= share <= 1:
+            raise ValueError(f"{name}={share}: must be between 0 and 1.")
 
 
 def apply_gradients(

@@ -8,7 +8,7 @@ import optax
 
 from innerloop._agent import ActorCritic
 from innerloop._benchmark import Benchmark
-from innerloop._learner import clipped_adam
+from innerloop._learner import check_shares, clipped_adam
 from innerloop.algorithms.a2c import a2c
 from innerloop.algorithms.ppo import PPO
 
@@ -68,6 +68,7 @@ class OnPolicy:
 
     def learner(self, make_agent: Callable[..., ActorCritic], **privileged: Any) -> PPO:
         """PPO or A2C with these settings; `privileged` are PPO's `make_critic`, `make_predictor` and `predict_coef`."""
+        check_shares(gamma=self.gamma, gae_lambda=self.gae_lambda, value_lambda=self.value_lambda)
         passes: dict[str, Any] = {
             "num_epochs": self.num_epochs,
             "num_minibatches": self.num_minibatches,

@@ -95,6 +95,10 @@ class PPO(Learner):
             raise ValueError(
                 "PPO(make_critic=..., bptt_length=...): a task critic needs whole trials; drop one of them."
             )
+        if self.make_critic is not None and not self.across_episodes:
+            raise ValueError(
+                "PPO(make_critic=..., across_episodes=False): a task critic judges trials as a whole; drop one of them."
+            )
 
     def init(self, key: Key) -> OnPolicyState:
         agent_key, critic_key, predictor_key = jax.random.split(key, 3)

@@ -66,6 +66,8 @@ class RL2:
 
     def learner(self, benchmark: Benchmark) -> PPO:
         """The learner for a benchmark."""
+        if not self.head_obs and self.policy != "mlp":
+            raise ValueError(f"head_obs=False: only policy='mlp' can do without the observation, not {self.policy!r}.")
         make_agent = partial(
             Recurrent,
             benchmark.env.spec,
