@@ -100,7 +100,9 @@ def _dependent_bandit(name: str, mean: float | None, optimum: float) -> Benchmar
         references={
             **{policy: references[policy] for policy in ("random", "ucb1", "thompson")},
             "dependent_thompson": Reference(policies.DependentThompson, "a draw from the posterior of p"),
-            "bayes_optimal": Reference(policies.DependentGreedy, "the arm that more evidence speaks for; exact"),
+            "bayes_optimal": Reference(
+                policies.DependentGreedy, "the arm that more evidence speaks for; exact but for `ood`"
+            ),
         },
         known={"regret": {"bayes_optimal": optimum, "random": 25.0 if mean is None else 50.0 * (1 - 2 * mean)}},
     )
@@ -142,7 +144,8 @@ def _restless_bandit(name: str, step_size: float) -> Benchmark:
         references={
             **{policy: references[policy] for policy in ("random", "ucb1", "thompson")},
             "bayes_optimal": Reference(
-                partial(policies.RestlessBayes, (0.02, 0.1)), "exact filter over p and the volatility, on a grid"
+                partial(policies.RestlessBayes, (0.02, 0.1)),
+                "exact filter over p and both volatilities of the training tasks, on a grid",
             ),
         },
         known={"regret": {"random": 25.0}},

@@ -38,7 +38,7 @@ def _gridnavi(
             ),
             "bayes_optimal": Reference(
                 partial(gridnavi_policies.bayes_optimal, env, goals, 4),
-                "the best search, then the shortest path; exact",
+                "the best search for any of the 21 goals, then the shortest path; exact where all are possible",
             ),
             "optimal": Reference(partial(gridnavi_policies.Oracle, env), "knows the goal", reveals_task=True),
         },
