@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from innerloop import _contrast, contrast_run
@@ -24,8 +25,11 @@ def small(method: str, benchmark: str, per_round: int | None = None, **training:
 
 @pytest.fixture(scope="module")
 def sine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Trained on three rounds of a task, one more than the benchmark has."""
     folder = tmp_path_factory.mktemp("runs") / "sine"
-    run_experiment(small("maml", "sinusoid", num_updates=50), folder, show=False, measure=False)
+    run_experiment(
+        small("maml", "sinusoid", num_updates=50, inner_adaptation_steps=2), folder, show=False, measure=False
+    )
     with pytest.MonkeyPatch.context() as patch:
         cheap(patch, 8)
         contrast_run(folder, show=False)
@@ -43,7 +47,8 @@ def test_a_run_stands_beside_its_contrasts(sine: Path) -> None:
     found = read_contrasts(sine)
     assert found is not None
     assert found.keys() == {"adapted", FINE_TUNED, SCRATCH, "step_size", "num_tasks"}
-    assert [len(found[name]) for name in ("adapted", FINE_TUNED, SCRATCH)] == [2, 2, 2]
+    assert [len(found[name]) for name in ("adapted", FINE_TUNED, SCRATCH)] == [3, 3, 3]
+    assert None not in found[FINE_TUNED]
     curve = AdaptationCurve.load(sine, "evaluation")
     assert curve.num_tasks == found["num_tasks"] == 24
     assert found["adapted"] == pytest.approx(curve.per_episode().tolist(), abs=1e-3)
@@ -53,7 +58,7 @@ def test_a_run_stands_beside_its_contrasts(sine: Path) -> None:
 
 def test_fine_tuning_is_the_same_run_without_adaptation_on_the_same_tasks(sine: Path) -> None:
     mixture, run = RunConfig.read(sine / "contrasts" / "fine-tuned"), RunConfig.read(sine)
-    assert (mixture.settings.training.inner_adaptation_steps, run.settings.training.inner_adaptation_steps) == (0, 1)
+    assert (mixture.settings.training.inner_adaptation_steps, run.settings.training.inner_adaptation_steps) == (0, 2)
     assert mixture.settings.net == run.settings.net
     assert mixture.settings.inner == run.settings.inner
     found = read_contrasts(sine)
@@ -74,6 +79,11 @@ def test_measuring_on_fewer_tasks_leaves_the_evaluation_alone(sine: Path) -> Non
     assert AdaptationCurve.load(sine, "evaluation").returns.tobytes() == before
 
 
+def test_rounds_are_those_of_the_run_whatever_the_length_of_a_curve() -> None:
+    returns = np.broadcast_to(np.arange(7.0), (1, 2, 7))
+    assert _contrast._rounds(AdaptationCurve(returns), num_rounds=3, per_round=2) == [0.5, 2.5, 4.5]
+
+
 @pytest.mark.slow
 def test_policies_have_an_oracle_and_the_table_shows_it(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
@@ -81,10 +91,22 @@ def test_policies_have_an_oracle_and_the_table_shows_it(
     cheap(monkeypatch, 2)
     monkeypatch.setattr(_contrast, "MORE_DATA", 2)
     folder = tmp_path / "point"
-    run_experiment(small("maml", "point-robot", per_round=1, outer="vpg"), folder, show=False, measure=False)
+    run_experiment(
+        small("maml", "point-robot", per_round=1, outer="vpg", inner_adaptation_steps=3),
+        folder,
+        show=False,
+        measure=False,
+    )
     assert main(["contrast", str(folder), "--quiet", "--num-tasks", "8"]) == 0
     out = capsys.readouterr().out
-    assert all(name in out for name in ("no adaptation", "adapt 1", "oracle", FINE_TUNED, SCRATCH, "8 held-out tasks"))
+    assert all(
+        name in out
+        for name in ("no adaptation", "adapt 1", "adapt 3", "oracle", FINE_TUNED, SCRATCH, "8 held-out tasks")
+    )
+    found = read_contrasts(folder)
+    assert found is not None
+    assert len(found["oracle"]) == len(found["adapted"]) == 4
+    assert all(x > y for x, y in zip(found["oracle"], found["adapted"], strict=True))
 
 
 @pytest.mark.parametrize(

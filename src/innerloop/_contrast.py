@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,12 +13,24 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from innerloop._agent import Agent
 from innerloop._benchmark import Benchmark
 from innerloop._collect import JaxCollector
+from innerloop._env import Env
 from innerloop._evaluate import AdaptationCurve, held_out_tasks
 from innerloop._files import write_whole
 from innerloop._learner import Learner
-from innerloop._run import RunConfig, agent_like, evaluate_run, resume, run_experiment
+from innerloop._run import (
+    RunConfig,
+    agent_like,
+    agent_of,
+    evaluate_run,
+    play_tasks,
+    reference_curves,
+    resume,
+    run_experiment,
+)
+from innerloop._sealed import newest
 from innerloop._types import Key, Task
 from innerloop.algorithms._inner_loop import InnerLoop, MetaTraining, Net, agent_maker
 from innerloop.algorithms._meta_gradient import MetaGradient
@@ -67,15 +80,8 @@ def contrast_run(folder: str | Path, *, num_tasks: int | None = None, show: bool
 
     adapted = _measured(folder, num_tasks)
     num_rounds = adapted.num_episodes // per_round
-
-    def rounds(curve: AdaptationCurve) -> list[float | None]:
-        return _rounded([float(x.mean()) for x in np.array_split(curve.per_episode(), num_rounds)])
-
-    curves = {"adapted": adapted, FINE_TUNED: _fine_tuned(folder, config, num_tasks, show)}
-    oracle = folder / "contrasts" / "fine-tuned" / "references" / "oracle.npz"
-    if oracle.exists():
-        curves["oracle"] = AdaptationCurve.load(oracle.parent, "oracle")
-    found: dict[str, Any] = {name: rounds(curve) for name, curve in curves.items()}
+    curves = {"adapted": adapted} | _untaught(folder, config, num_tasks, adapted.num_episodes, show)
+    found: dict[str, Any] = {name: _rounded(_rounds(x, num_rounds, per_round)) for name, x in curves.items()}
     scratch, rate = _from_scratch(config.settings, benchmark, per_round, num_rounds)
     found |= {SCRATCH: _rounded(scratch), "step_size": rate, "num_tasks": num_tasks}
     write_whole(folder / CONTRASTS, json.dumps(found, indent=1) + "\n")
@@ -85,6 +91,12 @@ def contrast_run(folder: str | Path, *, num_tasks: int | None = None, show: bool
 def learns_to_adapt(settings: Any, row: Benchmark) -> bool:
     """Whether a method's settings train by meta-gradients, through at least one adaptation."""
     return isinstance(settings.learner(row), MetaGradient) and settings.training.inner_adaptation_steps > 0
+
+
+def _rounds(curve: AdaptationCurve, num_rounds: int, per_round: int) -> list[float]:
+    """The mean return of an episode in each of the first rounds."""
+    means = curve.per_episode()[: num_rounds * per_round]
+    return [float(x) for x in means.reshape(num_rounds, per_round).mean(axis=1)]
 
 
 def _rounded(means: Sequence[float]) -> list[float | None]:
@@ -105,8 +117,13 @@ def _measured(folder: Path, num_tasks: int) -> AdaptationCurve:
     return evaluate_run(folder, num_tasks=num_tasks, references=False, plot=False, save=stored is None)[0]
 
 
-def _fine_tuned(folder: Path, config: RunConfig, num_tasks: int, show: bool) -> AdaptationCurve:
-    """The run's settings without adaptation in training."""
+def _untaught(
+    folder: Path, config: RunConfig, num_tasks: int, num_episodes: int, show: bool
+) -> dict[str, AdaptationCurve]:
+    """The run's settings without adaptation in training, and the oracle if there is one, on as many episodes as the run.
+
+    Left to itself, either is tested on the benchmark's number of episodes, and the run may be trained on more.
+    """
     training = dataclasses.replace(config.settings.training, inner_adaptation_steps=0)
     config = dataclasses.replace(config, settings=dataclasses.replace(config.settings, training=training))
     inside = folder / "contrasts" / "fine-tuned"
@@ -114,7 +131,17 @@ def _fine_tuned(folder: Path, config: RunConfig, num_tasks: int, show: bool) -> 
         resume(inside, show=show, measure=False)
     else:
         run_experiment(config, inside, show=show, measure=False)
-    return evaluate_run(inside, num_tasks=num_tasks, references=True, plot=False)[0]
+    benchmark = find_benchmark(config.benchmark)
+
+    def play(label: str, agent: Agent, env: Env, **options: Any) -> AdaptationCurve:
+        min_rounds = math.ceil(num_episodes / agent.episodes_per_adapt)
+        return play_tasks(benchmark, benchmark.test, "test", num_tasks, label, agent, env, min_rounds, **options)
+
+    tuned = play(config.method, agent_of(inside), config.settings.env(benchmark), num_seeds=config.num_seeds)
+    tuned = dataclasses.replace(tuned, update=newest(inside)[1]["update"])
+    tuned.save(inside, "evaluation")
+    others = list(reference_curves(play, benchmark, inside / "references", ""))
+    return {FINE_TUNED: tuned} | {x.label: x for x in others if x.label == "oracle"}
 
 
 def _from_scratch(settings: Any, row: Benchmark, per_round: int, num_rounds: int) -> tuple[list[float], float]:

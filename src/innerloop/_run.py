@@ -400,7 +400,7 @@ def evaluate_run(
     update = newest(folder)[1]["update"]
     agent = agent_of(folder)
     env = config.settings.env(benchmark)
-    play = partial(_play, benchmark, distribution, tasks, num_tasks)
+    play = partial(play_tasks, benchmark, distribution, tasks, num_tasks)
     rounds = config.settings.training.train_rounds(benchmark)
     curve = play(config.method, agent, env, rounds, greedy=greedy, num_seeds=config.num_seeds)
     curve = dataclasses.replace(curve, update=update)
@@ -408,7 +408,7 @@ def evaluate_run(
     with _disk_errors(folder):
         if save:
             curve.save(folder, f"evaluation{kind}{'-greedy' * greedy}")
-        others = list(_reference_curves(play, benchmark, folder / "references", kind)) if references else []
+        others = list(reference_curves(play, benchmark, folder / "references", kind)) if references else []
         if plot:
             from innerloop.report import plot_curve
 
@@ -428,7 +428,7 @@ def measured(folder: Path, name: str, num_tasks: int = 1) -> AdaptationCurve | N
     return curve if is_newest and curve.num_tasks >= num_tasks else None
 
 
-def _play(
+def play_tasks(
     benchmark: Benchmark,
     distribution: TaskDistribution,
     tasks: str,
@@ -439,6 +439,10 @@ def _play(
     min_rounds: int = 1,
     **options: Any,
 ) -> AdaptationCurve:
+    """An agent's curve on tasks of a benchmark, which depend on their number alone; `tasks` says of which kind they are.
+
+    It plays the benchmark's number of episodes, in whole rounds, and at least `min_rounds`; `options` are `evaluate`'s.
+    """
     num_batches = math.ceil(num_tasks / max(1, BATCH // agent.episodes_per_adapt))
     per_batch = math.ceil(num_tasks / num_batches)
     collector = make_collector(env, distribution, benchmark, agent, per_batch, min_rounds)
@@ -448,7 +452,7 @@ def _play(
     return evaluate(key, agent, collector, label=label, tasks=tasks, **about, **options)
 
 
-def _reference_curves(play: Any, benchmark: Benchmark, folder: Path, kind: str) -> Iterator[AdaptationCurve]:
+def reference_curves(play: Any, benchmark: Benchmark, folder: Path, kind: str) -> Iterator[AdaptationCurve]:
     """Each on the very tasks that the agent plays."""
     for name, reference in benchmark.references.items():
         env = benchmark.env

@@ -189,6 +189,50 @@ def test_recurrent_meta_gradients_match_finite_differences() -> None:
     assert_gradient_is_right(recurrent, *found, step=3e-3, rtol=2e-2)
 
 
+def meta_gradients(learner: MetaGradient, agent: Gradient, trials: Trials) -> Any:
+    return eqx.filter_jit(eqx.filter_grad(lambda x: learner.loss(x, KEY, agent, trials)[0]))(agent)
+
+
+def with_rewards(trials: Trials, change: Any) -> Trials:
+    step = trials.transitions.next_timestep
+    step = step._replace(reward=change(step.reward))
+    return trials._replace(transitions=trials.transitions._replace(next_timestep=step))
+
+
+def test_the_bound_on_inner_gradients_has_a_derivative_where_they_are_zero() -> None:
+    objective = policy_objective(POINT, baseline="none")
+    clipped, free = (learner_for(POINT, objective, objective, max_grad_norm=bound) for bound in (0.1, None))
+    agent, trials = some_trials(free, POINT, navigation_goals(), 2)
+    trials = with_rewards(trials, lambda reward: reward.at[:, 0].set(0.0))
+    same = eqx.tree_at(lambda x: x.base, clipped.init(KEY).params, agent.base)
+    a, b = meta_gradients(clipped, same, trials), meta_gradients(free, agent, trials)
+    assert np.any(b.base.policy.linear.weight)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6)
+
+
+def test_a_fixed_start_gets_no_gradient_from_the_term_that_holds_near_it() -> None:
+    near = policy_objective(POINT, kl_coef=0.5)
+    learner = learner_for(POINT, near, near, adapted=("context",), fixed_start=True)
+    gradients = meta_gradients(learner, *some_trials(learner, POINT, navigation_goals(), 2))
+    assert not np.any(gradients.base.context)
+    assert np.any(gradients.base.policy.linear.weight)
+
+
+def test_exploration_gets_credit_for_the_rewards_that_the_outer_loss_counts() -> None:
+    def shaped(task: Any, transition: Transition) -> Array:
+        return jnp.abs(transition.next_timestep.obs).sum() + jnp.where(transition.next_timestep.last, 1.0, 0.0)
+
+    objectives = policy_objective(POINT), policy_objective(POINT)
+    dense, plain = (learner_for(POINT, *objectives, exploration_coef=1.0, shaped=x) for x in (shaped, None))
+    agent, trials = some_trials(plain, POINT, navigation_goals(), 2)
+    last = jax.tree.map(lambda x: x[:, -1], trials.transitions)
+    counted = jax.vmap(jax.vmap(jax.vmap(partial(shaped, None))))(last)
+    paid = with_rewards(trials, lambda reward: reward.at[:, -1].set(counted))
+    found, expected = (eqx.filter_jit(x.loss)(agent, KEY, agent, y)[0] for x, y in ((dense, trials), (plain, paid)))
+    assert found == pytest.approx(float(expected), rel=1e-5)
+
+
 def test_frozen_parts_get_no_gradient() -> None:
     learner = learner_for(SINE, AnswerError(), AnswerError(), adapted=("context",), fixed_start=True)
     agent, trials = some_trials(learner, SINE, sinusoids(), 2)
@@ -456,5 +500,7 @@ def test_bad_arguments_are_named() -> None:
         policy_objective(POINT, bootstrap_truncations=True)
     with pytest.raises(ValueError, match="exactly one"):
         MetaGradient(lambda key: None, AnswerError())
+    with pytest.raises(ValueError, match='choose baseline="linear"'):
+        MetaGradient(lambda key: None, policy_objective(POINT, baseline="value"), trust_region=TrustRegion())
     with pytest.raises(ValueError, match="max_kl=-1"):
         TrustRegion(-1.0)

@@ -1,5 +1,7 @@
 """Surrogates, baselines and divergences against independent NumPy loops."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,6 +72,27 @@ def test_linear_baseline_is_least_squares_on_its_features() -> None:
     kept = np.asarray(valid)
     solution = np.linalg.lstsq(x[kept], np.asarray(returns)[kept], rcond=None)[0]
     np.testing.assert_allclose(np.asarray(fitted)[kept], (x @ solution)[kept], atol=2e-3)
+
+
+SHARP: dict[str, Any] = {
+    "constant": lambda x: np.concatenate([x, np.full_like(x, 20.0)], axis=-1),
+    "large-constant": lambda x: np.concatenate([x, np.full_like(x, 1000.0)], axis=-1),
+    "twice": lambda x: np.concatenate([10.0 * x, 10.0 * x], axis=-1),
+}
+
+
+@pytest.mark.parametrize("name", SHARP)
+def test_observations_that_tell_nothing_new_do_not_change_the_linear_baseline(name: str) -> None:
+    rng = np.random.default_rng(0)
+    obs, noise = rng.normal(size=(5, 60, 2)).astype(np.float32), rng.normal(size=(5, 60)).astype(np.float32)
+    returns, valid = jnp.asarray(obs[..., 0] + obs[..., 1] ** 2 + noise), jnp.ones((5, 60), bool)
+    expected, actual = (linear_baseline(jnp.asarray(x), returns, valid) for x in (obs, SHARP[name](obs)))
+    np.testing.assert_allclose(actual, expected, atol=2e-3)
+
+
+def test_linear_baseline_gives_up_on_what_is_not_finite() -> None:
+    data = jnp.ones((2, 5, 1)), jnp.full((2, 5), jnp.nan), jnp.ones((2, 5), bool)
+    assert np.isnan(linear_baseline(*data)).all()
 
 
 def test_linear_baseline_solves_one_system_at_a_time_on_cpus() -> None:

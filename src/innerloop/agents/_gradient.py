@@ -121,13 +121,17 @@ class Gradient(Agent):
 
     def held_near(self) -> ActorCritic:
         """The policy of the objective's KL term: that before adaptation, which is learned, or a constant one."""
-        return self.base if self.reference is None else jax.lax.stop_gradient(self.reference)
+        if self.reference is not None:
+            return jax.lax.stop_gradient(self.reference)
+        return eqx.combine(self._start(), self._split()[1])
+
+    def _start(self) -> Any:
+        """Where adapted parameters start."""
+        params, _ = self._split()
+        return jax.lax.stop_gradient(params) if self.fixed_start else params
 
     def init(self, key: Key) -> GradientMemory:
-        params, _ = self._split()
-        if self.fixed_start:
-            params = jax.lax.stop_gradient(params)
-        return GradientMemory(params, self.base.init(key), jnp.zeros((), jnp.int32))
+        return GradientMemory(self._start(), self.base.init(key), jnp.zeros((), jnp.int32))
 
     def act(self, key: Key, memory: GradientMemory, timestep: TimeStep) -> tuple[Array, Any]:
         return self.at(memory).act(key, memory.base, timestep)
@@ -175,8 +179,9 @@ class Gradient(Agent):
         if self.precondition is not None:
             gradients = self.precondition(memory.params, gradients)
         if self.max_grad_norm is not None:
-            norm = optax.tree.norm(gradients)
-            factor = jnp.minimum(1.0, self.max_grad_norm / jnp.maximum(norm, 1e-12))
+            # Bounded before the root, whose derivative at 0 is infinite.
+            norm = jnp.sqrt(jnp.maximum(optax.tree.norm(gradients, squared=True), 1e-24))
+            factor = jnp.minimum(1.0, self.max_grad_norm / norm)
             gradients = jax.tree.map(lambda g: factor * g, gradients)
         return jax.lax.stop_gradient(gradients) if self.first_order else gradients, terms
 

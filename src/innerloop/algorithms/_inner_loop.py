@@ -12,7 +12,7 @@ from innerloop._agent import ActorCritic
 from innerloop._arrays import leaves
 from innerloop._benchmark import Benchmark
 from innerloop._env import Env
-from innerloop._learner import clipped_adam
+from innerloop._learner import check_shares, clipped_adam
 from innerloop._types import Key
 from innerloop.agents import AnswerError, FeedForward, Gradient, Objective, PolicyObjective
 from innerloop.agents._objectives import BaselineName
@@ -110,6 +110,7 @@ class InnerLoop:
 
     def returns(self) -> dict[str, Any]:
         """What inner and outer policy objective share."""
+        check_shares(gamma=self.gamma, gae_lambda=self.gae_lambda)
         return {
             "baseline": self.baseline,
             "gamma": self.gamma,

@@ -72,6 +72,12 @@ class MetaGradient(Learner):
     def __check_init__(self) -> None:
         if (self.optimizer is None) == (self.trust_region is None):
             raise ValueError("MetaGradient(optimizer=..., trust_region=...): give exactly one of the two.")
+        valued = isinstance(self.objective, PolicyObjective) and self.objective.baseline == "value"
+        if self.trust_region is not None and valued:
+            raise ValueError(
+                'MetaGradient(trust_region=...), baseline="value": no divergence bounds the step of a value net; choose '
+                'baseline="linear", or outer="ppo".'
+            )
         if self.num_steps < 1:
             raise ValueError(f"MetaGradient(num_steps={self.num_steps}): must be at least 1.")
         if self.reference not in ("before", "fixed", "average"):
@@ -204,6 +210,8 @@ class MetaGradient(Learner):
     def _exploration(self, told: "Told", trials: Trials) -> Float[Array, ""]:
         """-Σ log π(τ) R(τ') per step of τ', with the mean return of the other tasks as a baseline.
 
+        R(τ') is of the rewards that the outer loss counts.
+
         If the objective's advantages are normalised, so are the returns, and the sum over τ becomes a mean: then both
         parts of the loss are in units of standard deviations.
         """
@@ -211,7 +219,8 @@ class MetaGradient(Learner):
         if num_tasks < 2:
             raise ValueError(f"exploration_coef={self.exploration_coef}: needs at least 2 tasks in a batch.")
         valid = trials.transitions.valid.astype(jnp.float32)
-        returns = trials.returns()[:, -1].mean(axis=1)
+        counted = trials._replace(transitions=jax.vmap(self._counted)(trials.tasks, trials.transitions))
+        returns = counted.returns()[:, -1].mean(axis=1)
         credit = (returns - returns.mean()) * num_tasks / (num_tasks - 1)
         if isinstance(self.objective, PolicyObjective) and self.objective.normalize:
             credit = credit / (returns.std() + 1e-8)

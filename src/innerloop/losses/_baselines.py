@@ -1,11 +1,23 @@
 """What to expect of a state, fitted on the spot."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from innerloop._precision import exactly
 from innerloop.losses._returns import generalized_advantage
+
+LEAST_RIDGE, MOST_RIDGE = 1e-5, 10.0
+"""Of features that are nearly the same, in units of their mean squares."""
+
+
+class Solution(NamedTuple):
+    """Coefficients, and the ridge to try next if they are not finite."""
+
+    coefficients: Float[Array, " n"]
+    ridge: Float[Array, ""]
 
 
 def discounted_returns(
@@ -26,7 +38,9 @@ def linear_baseline(
     """Returns as fitted by least squares on observation, its square, t, t², t³ and 1 (Duan et al. 2016b, section 5).
 
     The same episodes are fitted and predicted, as in the released MAML. t counts hundreds of steps. `ridge` is relative
-    to the number of valid steps. The fit counts as a constant: nothing is differentiated through it.
+    to the number of valid steps. Where features are too nearly the same for float32 (constant observations, or the same
+    one twice), they are scaled, and the ridge grows until there is a solution. The fit counts as a constant: nothing is
+    differentiated through it.
     """
     obs, returns = jax.lax.stop_gradient((obs, returns))
     num_steps = obs.shape[1]
@@ -47,5 +61,19 @@ def linear_baseline(
 
 
 def _solve(gram: Float[Array, "n n"], moments: Float[Array, " n"]) -> Float[Array, " n"]:
-    """The solution of one positive definite system."""
-    return jax.scipy.linalg.solve(gram, moments, assume_a="pos")
+    """The solution of one positive definite system, or one near it where that is too close to singular for its precision.
+
+    Features then count in units of their root mean square, with a ridge that grows until there is a solution.
+    """
+    unit = jnp.sqrt(jnp.diagonal(gram))
+    correlation, identity = gram / (unit[:, None] * unit[None, :]), jnp.eye(gram.shape[0], dtype=gram.dtype)
+
+    def fails(last: Solution) -> Bool[Array, ""]:
+        return ~jnp.isfinite(last.coefficients).all() & (last.ridge < MOST_RIDGE)
+
+    def again(last: Solution) -> Solution:
+        found = jax.scipy.linalg.solve(correlation + last.ridge * identity, moments / unit, assume_a="pos") / unit
+        return Solution(found, 10.0 * last.ridge)
+
+    first = jax.scipy.linalg.solve(gram, moments, assume_a="pos")
+    return jax.lax.while_loop(fails, again, Solution(first, jnp.asarray(LEAST_RIDGE, gram.dtype))).coefficients

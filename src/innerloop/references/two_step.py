@@ -95,7 +95,7 @@ class KnownGoodState(Agent):
         return timestep.obs[3 + memory.trial].astype(jnp.int32), NoExtras()
 
     def observe(self, key: Key, memory: TrialCount, transition: Transition) -> TrialCount:
-        return TrialCount(memory.trial + 1)
+        return TrialCount(jnp.where(transition.next_timestep.last, 0, memory.trial + 1))
 
     def adapt(self, key: Key, memory: TrialCount, episodes: Transition) -> TrialCount:
         return memory
