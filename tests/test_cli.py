@@ -10,16 +10,18 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from rich.console import Console
 
 import innerloop
 from innerloop import recipes
 from innerloop._evaluate import AdaptationCurve
-from innerloop.benchmarks import REGISTRY
+from innerloop.benchmarks import REGISTRY, listed
 from innerloop.cli import COMMANDS, main
 from innerloop.cli._tables import console, curves_table
 from innerloop.recipes import METHODS, RECIPES, Recipe
 
 SOURCE = Path(__file__).parents[1] / "src"
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 TINY = ["--num-updates", "3", "--num-tasks", "8", "--loss", "a2c", "--num-test-tasks", "20", "--quiet"]
 
 
@@ -54,6 +56,8 @@ def test_every_recipe_has_an_id_of_its_own_and_names_what_there_is() -> None:
         (["trian"], "unknown command 'trian'; did you mean train"),
         (["train"], "train METHOD BENCHMARK"),
         (["train", "rl3", "two-arm"], "unknown method 'rl3'; did you mean rl2"),
+        (["train", "RL2", "two-arm"], "unknown method 'RL2'; did you mean rl2"),
+        (["train", "two-arm", "rl2"], "it is a benchmark, and the method comes first: METHOD two-arm"),
         (["train", "rl2", "two-arms"], "unknown benchmark 'two-arms'; did you mean two-arm"),
         (["train", "rl2", "nowhere:mine"], "No module named 'nowhere'"),
         (["train", "rl2", "os:nothing"], "os has no 'nothing'"),
@@ -81,6 +85,7 @@ def test_every_recipe_has_an_id_of_its_own_and_names_what_there_is() -> None:
         ),
         (["reproduce", "demo", "--quick", "--seeds", "1"], "--quick trains seed 0 alone"),
         (["reproduce", "dmo"], "unknown recipe 'dmo'; did you mean demo?"),
+        (["reproduce", "endurance", "--results", str(RESULTS)], "measured by: python benchmarks/endurance.py"),
         (["demo", "--sed", "1"], "did you mean --seed"),
         (["profile"], "profile METHOD BENCHMARK"),
         (["profile", "rl2"], "rl2 is a method, so name a benchmark, too"),
@@ -174,6 +179,55 @@ def test_list_names_everything(capsys: pytest.CaptureFixture) -> None:
     assert "Tobin et al." in run(capsys, "list", "methods")[1]
 
 
+@pytest.mark.parametrize("kind", ["recipes", "benchmarks"])
+def test_list_never_cuts_a_name(kind: str, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("innerloop.benchmarks.listed", lambda _, row=listed("two-arm"): row)
+    names = RECIPES if kind == "recipes" else REGISTRY
+    whole = run(capsys, "list", kind)[1].splitlines()
+    lines = {line.split()[0]: line for line in whole if line.split()}
+    assert set(names) <= set(lines)
+    if kind == "recipes":
+        assert all({row.benchmark, *row.source.split()} <= set(lines[id].split()) for id, row in RECIPES.items())
+    for width in (80, 169, 170):
+        terminal = Console(width=width, force_terminal=True, color_system=None)
+        monkeypatch.setattr("innerloop.cli._tables.console", lambda terminal=terminal: terminal)
+        out = run(capsys, "list", kind)[1]
+        assert set(names) <= {line.split()[0] for line in out.splitlines() if line.split()}
+        assert max(map(len, out.splitlines())) <= width
+        if kind == "recipes":
+            assert all(row.benchmark in out.split() or f"{row.benchmark};" in out.split() for row in RECIPES.values())
+
+
+def test_the_demo_names_a_program_that_the_shell_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from innerloop.cli._demo import _program
+
+    monkeypatch.chdir(tmp_path)
+    ours, others = (tmp_path / name / "bin" / "innerloop" for name in (".venv", "other"))
+    for script in (ours, others):
+        script.parent.mkdir(parents=True)
+        script.touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(ours.with_name("python")))
+    for path, expected in (
+        (ours, "innerloop"),
+        (others, ".venv/bin/innerloop"),
+        (tmp_path / "none", ".venv/bin/innerloop"),
+    ):
+        monkeypatch.setenv("PATH", str(path.parent))
+        assert _program() == expected
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert _program() == "innerloop"
+
+
+def test_report_says_which_pictures_several_agents_do_not_get(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    from innerloop.cli._runs import _insides
+
+    several = innerloop.configure("maml", "sinusoid", num_seeds=2)
+    assert not _insides(Path("runs/it"), several, tmp_path)
+    assert capsys.readouterr().out.startswith("not drawn: fits.png, since runs/it holds several agents")
+    assert not _insides(Path("runs/it"), innerloop.configure("memoryless", "eleven-arm", num_seeds=2), tmp_path)
+    assert not capsys.readouterr().out, "there is nothing to draw"
+
+
 def test_from_training_to_report(
     capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +243,8 @@ def test_from_training_to_report(
     assert status == 0
     assert "2 seeds" in " ".join(out.split())
     assert {"curve.png", "curve.html"} <= {path.name for path in Path(runs[0]).iterdir()}
+    status, _, err = run(capsys, "report", runs[0], runs[0])
+    assert (status, "are the same run, seed 0, twice: leave one out" in err) == (2, True)
     status, out, _ = run(capsys, "evaluate", runs[0], "--tasks", "train", "--num-tasks", "20", "--no-references")
     assert status == 0
     assert "These are train tasks, not the held-out test tasks." in " ".join(out.split())
@@ -230,6 +286,7 @@ def test_reproduce_stores_repeats_nothing_and_compares(
     status, out, _ = run(capsys, "reproduce", "tiny", "--seeds", "1", "--quiet")
     assert status == 0
     assert "bar: >= 0, reached" in out
+    assert "not compared: benchmarks/results held no result of it; --results FOLDER" in out
     path = Path("benchmarks/results/tiny.json")
     first = json.loads(path.read_text())
     assert (first["num_seeds"], first["seeds"], first["num_test_tasks"]) == (1, [1], 20)
@@ -246,6 +303,7 @@ def test_reproduce_stores_repeats_nothing_and_compares(
     assert result["per_seed"][1] == first["per_seed"][0]
     assert before == {run: run.stat().st_mtime_ns for run in Path("runs/tiny/seed-1/checkpoints").iterdir()}
     assert "stored result" in out
+    assert "not compared" not in out
     path.write_text(json.dumps({**result, "value": result["value"] * 2}))
     status, out, _ = run(capsys, "reproduce", "tiny", "--quiet")
     assert status == 1

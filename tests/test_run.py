@@ -308,6 +308,10 @@ def test_no_two_runs_are_given_one_folder(tmp_path: Path) -> None:
         raise KeyError
     assert first.exists()
     assert not empty.exists()
+    with pytest.raises(KeyError), new_folder(tmp_path / "others", "d") as removed:
+        removed.rmdir()  # as a run does that is refused before its first update
+        raise KeyError
+    assert not (tmp_path / "others").exists()
 
 
 def test_what_was_measured_is_measured_again_if_it_is_old_or_damaged(whole: Path, tmp_path: Path) -> None:

@@ -241,6 +241,8 @@ def test_settings_that_make_no_sense_are_refused() -> None:
     row = benchmark("gridnavi")
     with pytest.raises(ValueError, match="burn_in=3"):
         SoftActorCritic(memory="gru", training=OffPolicy(window=3, burn_in=3)).learner(row)
+    with pytest.raises(ValueError, match=r"memory='lstm'\), window=1: .* the 10 steps of a trial"):
+        SoftActorCritic(memory="lstm").learner(benchmark("bandit-n10-k5"))
     with pytest.raises(ValueError, match="priority=2"):
         SoftActorCritic(training=OffPolicy(priority=2.0)).learner(row)
     with pytest.raises(ValueError, match="batch_size=0"):

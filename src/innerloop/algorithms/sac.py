@@ -229,6 +229,12 @@ class SoftActorCritic:
         """The learner for a benchmark."""
         spec, training = benchmark.env.spec, self.training
         core = None if self.memory == "none" else self.memory
+        if core and training.window == 1:
+            num_steps = benchmark.num_episodes * benchmark.env.spec.max_steps
+            raise ValueError(
+                f"SoftActorCritic(memory={core!r}), window=1: a memory learns nothing from windows of one step; set window "
+                f"to the {num_steps} steps of a trial, or a divisor of that, or memory to 'none'."
+            )
         return SAC(
             partial(History, spec, core=core, hidden_size=self.hidden_size, core_options=self.core_options)
             if core

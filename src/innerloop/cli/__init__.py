@@ -48,8 +48,14 @@ def help_text() -> str:
 
 
 def unknown(kind: str, name: str, known: Sequence[str]) -> UsageError:
-    """The error for a name that does not exist, with the nearest ones that do."""
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    """The error for a name that does not exist, with the nearest ones that do, in whatever case it is written."""
+    if kind == "method":
+        from innerloop.benchmarks import REGISTRY
+
+        if name in REGISTRY:
+            return UsageError(f"unknown method {name!r}; it is a benchmark, and the method comes first: METHOD {name}")
+    folded = {other.casefold(): other for other in known}
+    close = [folded[found] for found in difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.4)]
     return UsageError(
         f"unknown {kind} {name!r}; " + (f"did you mean {' or '.join(close)}?" if close else "see --help.")
     )

@@ -1,6 +1,8 @@
 """innerloop demo: from nothing to an adaptation curve."""
 
 import dataclasses
+import shlex
+import shutil
 import sys
 import time
 from contextlib import nullcontext
@@ -63,8 +65,18 @@ def demo_command(arguments: list[str]) -> int:
     console().print(curves_table([*curves, *references], about.summary))
     print(known_values(about.known))
     print(f"pictures: {folder / 'curve.png'}, {folder / 'curve.html'}")
-    print(f"done in {time.monotonic() - started:.0f} s. Next: innerloop evaluate {folder / row.method} --greedy")
+    following = shlex.join([_program(), "evaluate", str(folder / row.method), "--greedy"])
+    print(f"done in {time.monotonic() - started:.0f} s. Next: {following}")
     return 0
+
+
+def _program() -> str:
+    """What starts innerloop from here: its name, or the way to it where another one or none would be found."""
+    script = Path(sys.executable).with_name("innerloop")
+    found = shutil.which("innerloop")
+    if not script.is_file() or (found is not None and Path(found).resolve() == script.resolve()):
+        return "innerloop"
+    return str(script.relative_to(Path.cwd()) if script.is_relative_to(Path.cwd()) else script)
 
 
 def _draw(folder: Path, curves: list[Any], references: list[Any], title: str) -> None:

@@ -9,6 +9,7 @@ from innerloop.cli import UsageError
 from innerloop.cli._parse import HELP_FLAGS, parse
 
 Kind = Literal["all", "methods", "benchmarks", "recipes"]
+UNLIMITED = 10_000
 
 
 @dataclass(frozen=True)
@@ -32,22 +33,36 @@ def list_command(arguments: list[str]) -> int:
     return 0
 
 
-def _table(title: str, *columns: str) -> Any:
+def _table(title: str, name: str, *columns: str) -> Any:
+    """A table whose first column, names, is never cut; the others fold where there is too little space."""
     from rich import box
     from rich.table import Table
 
-    return Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column(name, no_wrap=True)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _show(table: Any) -> None:
+    """Print a table: as wide as it is where no terminal limits it, so that programs can read it line by line."""
+    from innerloop.cli._tables import console
+
+    found = console()
+    if not found.is_terminal:
+        found.width = UNLIMITED
+    found.print(table)
 
 
 def _methods(details: bool) -> None:
-    from innerloop.cli._tables import console
     from innerloop.cli._train import first_line
     from innerloop.recipes import METHODS
 
     table = _table("methods", "name", "what it is")
     for name, method in METHODS.items():
         table.add_row(name, first_line(method()))
-    console().print(table)
+    _show(table)
 
 
 def _benchmarks(details: bool) -> None:
@@ -59,25 +74,29 @@ def _benchmarks(details: bool) -> None:
 
     if not details:
         table = _table("benchmarks", "`innerloop list benchmarks` says what each is")
-        table.add_row(textwrap.fill("  ".join(REGISTRY), 76, break_on_hyphens=False))
-        console().print(table)
+        width = min(76, console().width - 4)
+        table.add_row(textwrap.fill("  ".join(REGISTRY), width, break_on_hyphens=False, break_long_words=False))
+        _show(table)
         return
     table = _table("benchmarks", "name", "what it is", "episodes", "references")
     for name in REGISTRY:
         row = listed(name)
         table.add_row(name, about(row), str(row.num_episodes), ", ".join(row.references))
-    console().print(table)
+    _show(table)
 
 
 def _recipes(details: bool) -> None:
     from innerloop.cli._tables import console
     from innerloop.recipes import RECIPES
 
-    columns = ("id", "method", "benchmark", "measure", "bar", "published", "seeds")
-    table = _table("recipes", *columns, *(("source",) if details else ()))
+    columns = ["method", "benchmark", "measure", "bar", "published", "seeds", *(("source",) if details else ())]
+    terminal = console()
+    narrow = terminal.is_terminal and terminal.width < (170 if details else 135)  # Columns would be cut into pieces.
+    table = _table("recipes", "id", *(("what it is",) if narrow else columns))
     for row in RECIPES.values():
         bar = "" if row.bar is None else f"{'>=' if row.better == 'higher' else '<='} {row.bar:g}"
         published = "" if row.published is None else f"{row.published:g}"
-        cells = [row.id, row.method, row.benchmark, row.metric, bar, published, str(row.num_seeds)]
-        table.add_row(*cells, *((row.source,) if details else ()))
-    console().print(table)
+        cells = [row.method, row.benchmark, row.metric, bar, published, str(row.num_seeds), row.source]
+        told = "; ".join(f"{column} {cell}" for column, cell in zip(columns, cells, strict=False) if cell)
+        table.add_row(row.id, *((told,) if narrow else cells[: len(columns)]))
+    _show(table)

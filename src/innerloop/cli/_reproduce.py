@@ -11,7 +11,7 @@ from typing import Any
 import tyro
 
 from innerloop.cli import UsageError, unknown
-from innerloop.cli._parse import HELP_FLAGS, parse
+from innerloop.cli._parse import parse
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ class ReproduceOptions:
 
 def reproduce_command(arguments: list[str]) -> int:
     """innerloop reproduce ID"""
-    if arguments and not arguments[0].startswith("-") and not any(x in HELP_FLAGS for x in arguments):
-        from innerloop.recipes import RECIPES
-
-        if arguments[0] not in RECIPES:
-            raise unknown("recipe", arguments[0], list(RECIPES))
     options = parse(ReproduceOptions, arguments, "reproduce")
-    from innerloop.recipes import recipe
+    from innerloop.recipes import RECIPES, recipe
+    from innerloop.report._results import read_result
 
+    if options.id not in RECIPES:
+        if stored := read_result(options.results, options.id):
+            raise UsageError(f"{options.id!r} is no recipe; its stored result is measured by: {stored['command']}")
+        raise unknown("recipe", options.id, list(RECIPES))
     row = recipe(options.id)
     if options.quick:
         if options.seeds is not None or options.workers != 1:
@@ -90,6 +90,7 @@ def _reproduce(row: Any, options: ReproduceOptions) -> int:
         store()
     _tell(row, result)
     if stored is None:
+        print(_nothing_stored(options))
         return 0
     same = agrees(result["value"], stored)
     interval = f"[{stored['low']:.5g}, {stored['high']:.5g}]"
@@ -155,8 +156,17 @@ def _quick(row: Any, options: ReproduceOptions) -> int:
     stored = read_result(options.results, row.id.removesuffix("-quick"))
     if stored is not None:
         print(f"stored result of the whole recipe: {stored['value']:.5g} with {stored['num_seeds']} seeds.")
+    else:
+        print(_nothing_stored(options))
     print("A shortened run: its value says nothing about the recipe's.")
     return 0
+
+
+def _nothing_stored(options: ReproduceOptions) -> str:
+    return (
+        f"not compared: {options.results} held no result of it; --results FOLDER names another folder (a clone of the "
+        "repository has benchmarks/results)."
+    )
 
 
 def _shortened(row: Any) -> Any:

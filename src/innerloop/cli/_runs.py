@@ -162,8 +162,6 @@ def _insides(folder: Path, config: Any, out: Path) -> list[Path]:
     from innerloop.report._beliefs import PLACES
     from innerloop.report._routing import routed_policy
 
-    if config.num_seeds is not None:
-        return []
     row, like = benchmark(config.benchmark), agent_like(config)
     env, rounds = config.settings.env(row), math.ceil(row.num_episodes / like.episodes_per_adapt)
     title = f"{config.method} on {config.benchmark}"
@@ -176,6 +174,9 @@ def _insides(folder: Path, config: Any, out: Path) -> list[Path]:
         drawn["ways.png"] = lambda agent, path: plot_rollouts(agent, env, row.test, rounds, path, title)
     if routed_policy(like) is not None:
         drawn["routing.png"] = lambda agent, path: plot_routing(agent, env, row.test, rounds, path, title)
+    if drawn and config.num_seeds is not None:
+        print(f"not drawn: {', '.join(drawn)}, since {folder} holds several agents; train one without --num-seeds.")
+        return []
     agent = agent_of(folder) if drawn else None
     for name, draw in drawn.items():
         draw(agent, out / name)
@@ -198,8 +199,9 @@ def _merged(runs: list[tuple[Path, Any]], greedy: bool) -> list[Any]:
         alike = config.method, config.settings, config.products
         groups.setdefault(alike, []).append(curve)
         seed = (*alike, config.seed, config.num_seeds is None)
-        if (other := seeds.setdefault(seed, folder)) != folder:
+        if (other := seeds.get(seed)) is not None:
             raise UsageError(f"{folder} and {other} are the same run, seed {config.seed}, twice: leave one out.")
+        seeds[seed] = folder
     curves = [stack_seeds(group) for group in groups.values()]
     methods = [method for method, *_ in groups]
     labels = [method if methods.count(method) == 1 else f"{method} ({i + 1})" for i, method in enumerate(methods)]

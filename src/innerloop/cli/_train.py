@@ -182,10 +182,9 @@ def new_folder(parent: Path, name: str) -> Iterator[Path]:
     try:
         yield folder
     except BaseException:
-        with suppress(OSError):
-            folder.rmdir()
-            if is_first:
-                parent.rmdir()
+        for empty in [folder, parent] if is_first else [folder]:
+            with suppress(OSError):
+                empty.rmdir()
         raise
 
 
