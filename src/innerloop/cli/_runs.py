@@ -194,7 +194,7 @@ def _merged(runs: list[tuple[Path, Any]], greedy: bool) -> list[Any]:
     for folder, config in runs:
         if (curve := measured(folder, name)) is None:
             is_new = not (folder / f"{name}.npz").exists()
-            why = "is not evaluated yet" if is_new else "has been trained further since it was evaluated"
+            why = "is not evaluated yet" if is_new else "has no evaluation of its newest agent"
             raise UsageError(f"{folder} {why}: innerloop evaluate {folder}{' --greedy' * greedy}")
         alike = config.method, config.settings, config.products
         groups.setdefault(alike, []).append(curve)
