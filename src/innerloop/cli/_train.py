@@ -95,11 +95,9 @@ def train_command(arguments: list[str]) -> int:
     run = {name: value for name, value in run.items() if name not in SharedOptions.__dataclass_fields__}
     given, show = run.pop("folder"), not run.pop("quiet")
     leads = options.run.coordinator is None or leading()
-    with (
-        nullcontext(given or Path("runs"))
-        if given or not leads
-        else new_folder(Path("runs"), "-".join(names)) as folder
-    ):
+    is_theirs = given is not None or not leads
+    place = nullcontext(given or Path("runs")) if is_theirs else new_folder(Path("runs"), "-".join(names))
+    with place as folder:
         if (status := options.run.launched(["train", *arguments, f"--folder={folder}"])) is not None:
             return status
         config = configure(*names, settings=options.method, **run)
