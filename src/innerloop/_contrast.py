@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,24 +12,19 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from innerloop._agent import Agent
 from innerloop._benchmark import Benchmark
 from innerloop._collect import JaxCollector
-from innerloop._env import Env
 from innerloop._evaluate import AdaptationCurve, held_out_tasks
 from innerloop._files import write_whole
 from innerloop._learner import Learner
 from innerloop._run import (
     RunConfig,
     agent_like,
-    agent_of,
     evaluate_run,
-    play_tasks,
-    reference_curves,
+    measured,
     resume,
     run_experiment,
 )
-from innerloop._sealed import newest
 from innerloop._types import Key, Task
 from innerloop.algorithms._inner_loop import InnerLoop, MetaTraining, Net, agent_maker
 from innerloop.algorithms._meta_gradient import MetaGradient
@@ -111,7 +105,7 @@ def read_contrasts(folder: str | Path) -> dict[str, Any] | None:
 
 def _measured(folder: Path, num_tasks: int) -> AdaptationCurve:
     """The run's stored curve if it is of as many tasks, else a new one, which does not take its place."""
-    stored = AdaptationCurve.load(folder, "evaluation") if (folder / "evaluation.npz").exists() else None
+    stored = measured(folder, "evaluation")
     if stored is not None and stored.num_tasks == num_tasks:
         return stored
     return evaluate_run(folder, num_tasks=num_tasks, references=False, plot=False, save=stored is None)[0]
@@ -131,16 +125,7 @@ def _untaught(
         resume(inside, show=show, measure=False)
     else:
         run_experiment(config, inside, show=show, measure=False)
-    benchmark = find_benchmark(config.benchmark)
-
-    def play(label: str, agent: Agent, env: Env, **options: Any) -> AdaptationCurve:
-        min_rounds = math.ceil(num_episodes / agent.episodes_per_adapt)
-        return play_tasks(benchmark, benchmark.test, "test", num_tasks, label, agent, env, min_rounds, **options)
-
-    tuned = play(config.method, agent_of(inside), config.settings.env(benchmark), num_seeds=config.num_seeds)
-    tuned = dataclasses.replace(tuned, update=newest(inside)[1]["update"])
-    tuned.save(inside, "evaluation")
-    others = list(reference_curves(play, benchmark, inside / "references", ""))
+    tuned, *others = evaluate_run(inside, num_tasks=num_tasks, min_episodes=num_episodes, plot=False)
     return {FINE_TUNED: tuned} | {x.label: x for x in others if x.label == "oracle"}
 
 

@@ -42,13 +42,18 @@ def clipped_adam(
 
     Raises ValueError for step sizes below 0, and a norm that is not above.
     """
-    for name, rate in {"learning_rate": learning_rate, "final_learning_rate": final_learning_rate}.items():
-        if not rate >= 0:
-            raise ValueError(f"{name}={rate}: must be at least 0.")
+    check_rates(learning_rate=learning_rate, final_learning_rate=final_learning_rate)
     if not max_grad_norm > 0:
         raise ValueError(f"max_grad_norm={max_grad_norm}: must be above 0.")
     schedule = optax.linear_schedule(learning_rate, final_learning_rate, num_steps)
     return optax.chain(optax.clip_by_global_norm(max_grad_norm), optax.adam(schedule, eps=eps))
+
+
+def check_rates(**rates: float) -> None:
+    """Raises ValueError for a step size below 0."""
+    for name, rate in rates.items():
+        if not rate >= 0:
+            raise ValueError(f"{name}={rate}: must be at least 0.")
 
 
 def check_shares(**shares: float) -> None:

@@ -374,6 +374,7 @@ def evaluate_run(
     *,
     tasks: Which = "test",
     num_tasks: int = 1000,
+    min_episodes: int = 0,
     greedy: bool = False,
     references: bool = True,
     plot: bool = True,
@@ -383,6 +384,7 @@ def evaluate_run(
 
     Args:
         tasks: "test", or on demand "train" or "ood"; the curves and their files say which.
+        min_episodes: agent and references play trials of at least so many episodes, in whole rounds.
         greedy: the agent takes its most probable action. References act as they always do.
         references: measure the benchmark's reference policies on the same tasks, too.
         plot: draw `curve.png`.
@@ -400,7 +402,7 @@ def evaluate_run(
     update = newest(folder)[1]["update"]
     agent = agent_of(folder)
     env = config.settings.env(benchmark)
-    play = partial(play_tasks, benchmark, distribution, tasks, num_tasks)
+    play = partial(_play, benchmark, distribution, tasks, num_tasks, min_episodes)
     rounds = config.settings.training.train_rounds(benchmark)
     curve = play(config.method, agent, env, rounds, greedy=greedy, num_seeds=config.num_seeds)
     curve = dataclasses.replace(curve, update=update)
@@ -408,7 +410,7 @@ def evaluate_run(
     with _disk_errors(folder):
         if save:
             curve.save(folder, f"evaluation{kind}{'-greedy' * greedy}")
-        others = list(reference_curves(play, benchmark, folder / "references", kind)) if references else []
+        others = list(_reference_curves(play, benchmark, folder / "references", kind)) if references else []
         if plot:
             from innerloop.report import plot_curve
 
@@ -428,21 +430,19 @@ def measured(folder: Path, name: str, num_tasks: int = 1) -> AdaptationCurve | N
     return curve if is_newest and curve.num_tasks >= num_tasks else None
 
 
-def play_tasks(
+def _play(
     benchmark: Benchmark,
     distribution: TaskDistribution,
     tasks: str,
     num_tasks: int,
+    min_episodes: int,
     label: str,
     agent: Agent,
     env: Env,
     min_rounds: int = 1,
     **options: Any,
 ) -> AdaptationCurve:
-    """An agent's curve on tasks of a benchmark, which depend on their number alone; `tasks` says of which kind they are.
-
-    It plays the benchmark's number of episodes, in whole rounds, and at least `min_rounds`; `options` are `evaluate`'s.
-    """
+    min_rounds = max(min_rounds, math.ceil(min_episodes / agent.episodes_per_adapt))
     num_batches = math.ceil(num_tasks / max(1, BATCH // agent.episodes_per_adapt))
     per_batch = math.ceil(num_tasks / num_batches)
     collector = make_collector(env, distribution, benchmark, agent, per_batch, min_rounds)
@@ -452,7 +452,7 @@ def play_tasks(
     return evaluate(key, agent, collector, label=label, tasks=tasks, **about, **options)
 
 
-def reference_curves(play: Any, benchmark: Benchmark, folder: Path, kind: str) -> Iterator[AdaptationCurve]:
+def _reference_curves(play: Any, benchmark: Benchmark, folder: Path, kind: str) -> Iterator[AdaptationCurve]:
     """Each on the very tasks that the agent plays."""
     for name, reference in benchmark.references.items():
         env = benchmark.env

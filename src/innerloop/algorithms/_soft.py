@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from innerloop._benchmark import Benchmark
 from innerloop._env import Discrete, Space
-from innerloop._learner import check_shares, clipped_adam
+from innerloop._learner import check_rates, check_shares, clipped_adam
 from innerloop._types import Key, Metrics
 from innerloop.agents._soft import SoftPolicy
 from innerloop.nn import MLP, Linear, PolicyName, PolicyOptions
@@ -284,13 +284,12 @@ class OffPolicy:
         if self.final_learning_rate is not None:
             num_steps = (self.num_updates - self.num_warmup) * self.num_gradient_steps
             return clipped_adam(self.learning_rate, self.final_learning_rate, num_steps, self.max_grad_norm)
+        check_rates(learning_rate=self.learning_rate)
         return optax.chain(optax.clip_by_global_norm(self.max_grad_norm), optax.adam(self.learning_rate))
 
     def objective(self, space: Space) -> "SoftObjective":
         """What is minimised, for actions of a space."""
         check_shares(gamma=self.gamma, target_rate=self.target_rate)
-        if not self.learning_rate >= 0:
-            raise ValueError(f"learning_rate={self.learning_rate}: must be at least 0.")
         return SoftObjective(
             space,
             self.widths,

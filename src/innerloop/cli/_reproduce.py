@@ -110,9 +110,9 @@ def _training(row: Any, options: ReproduceOptions, seeds: Sequence[int]) -> Iter
     from innerloop._run import finished
 
     parent = (options.runs / row.id).resolve()
-    folders = {seed: parent / f"seed-{seed}" for seed in seeds}
+    folders = {} if options.workers == 1 else {seed: parent / f"seed-{seed}" for seed in seeds}
     left = {seed: at for seed, at in folders.items() if not ((at / "config.json").exists() and finished(at))}
-    if options.workers == 1 or not left:
+    if not left:
         yield lambda seed: None
         return
     from innerloop.sweeps import Local
