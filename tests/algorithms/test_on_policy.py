@@ -17,18 +17,23 @@ from table import probe_row
 KEY = jax.random.key(0)
 
 
-def test_what_follows_a_trial_is_judged_by_who_still_remembers_it() -> None:
-    """In a stream the next step belongs to a new trial; the memory of the last one is no longer there then."""
+@pytest.mark.parametrize("reset_at_episodes", [False, True])
+def test_what_follows_an_episode_is_judged_by_who_still_remembers_it(reset_at_episodes: bool) -> None:
+    """The next step belongs to a new episode, in a stream of one-episode trials to a new trial, too, and the memory of the
+    last one may no longer be there then. What a truncation cut off is not the start of an episode."""
     row = benchmark("point-env")
-    agent = Recurrent(row.env.spec, hidden_size=8, key=KEY)
+    agent = Recurrent(row.env.spec, hidden_size=8, reset_at_episodes=reset_at_episodes, key=KEY)
     length = row.env.spec.max_steps
     collector = StreamCollector(row.env, row.train, 1, length + 5, 1)
     chunk, _ = collector.collect(KEY, agent, collector.init(KEY, agent))
     sequence = jax.tree.map(lambda x: x[0], as_sequences(chunk))
     memory, step = agent.init(KEY), jax.tree.map(lambda x: x[length - 1], sequence.transitions)
     assert bool(sequence.trial_first[length])
+    assert bool(step.next_timestep.last)
     for i in range(length):
-        memory = agent.observe(KEY, memory, jax.tree.map(lambda x, i=i: x[i], sequence.transitions))
+        transition = jax.tree.map(lambda x, i=i: x[i], sequence.transitions)
+        going_on = transition.next_timestep._replace(last=transition.next_timestep.last & False)
+        memory = agent.observe(KEY, memory, transition._replace(next_timestep=going_on))
     expected = agent.act(KEY, memory, step.next_timestep)[1].value
     forgetful = agent.act(KEY, agent.init(KEY), step.next_timestep)[1].value
     found = values_after(KEY, agent, sequence)[length - 1]

@@ -48,7 +48,7 @@ class OnPolicy:
     entropy_anneal: float = 0.8
     """The share of the run over which the entropy bonus changes."""
     num_epochs: int = 2
-    """Passes over each batch."""
+    """Passes over each batch; "a2c" takes one gradient step on the whole."""
     num_minibatches: int = 4
     """Gradient steps in a pass."""
     across_episodes: bool = True

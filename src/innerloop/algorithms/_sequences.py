@@ -59,34 +59,39 @@ def earned(experience: Trials | Chunk, num_free_episodes: int) -> Float[Array, "
     return (reward * counts.reshape(1, num_rounds, per_round, 1)).reshape(num_tasks, -1)
 
 
-def replay(key: Key, agent: Agent, sequence: Sequences) -> tuple[Memory, Memory, Memory]:
-    """The memory of one sequence before each step, and after it, by `observe`, both `[time]`; and at the end.
-
-    After the last step of a trial it still knows the trial; before the next step it is a new one.
-    """
+def replay(key: Key, agent: Agent, sequence: Sequences) -> tuple[Memory, Memory]:
+    """The memory of one sequence before each step `[time]`, by `observe`, and at the end."""
     init = agent.init(key)
 
-    def step(memory: Memory, inputs: tuple[Transition, Array, Key]) -> tuple[Memory, tuple[Memory, Memory]]:
+    def step(memory: Memory, inputs: tuple[Transition, Array, Key]) -> tuple[Memory, Memory]:
         transition, first, step_key = inputs
         memory = where(first, init, memory)
-        after = where(transition.valid, agent.observe(step_key, memory, transition), memory)
-        return after, (memory, after)
+        return where(transition.valid, agent.observe(step_key, memory, transition), memory), memory
 
     keys = jax.random.split(key, sequence.trial_first.shape[0])
-    last, (before, after) = jax.lax.scan(step, sequence.memory, (sequence.transitions, sequence.trial_first, keys))
-    return before, after, last
+    last, before = jax.lax.scan(step, sequence.memory, (sequence.transitions, sequence.trial_first, keys))
+    return before, last
 
 
 def values_after(key: Key, agent: Agent, sequence: Sequences) -> Float[Array, " time"]:
-    """The value of `next_timestep[t]`, what the env showed before any reset, as the agent judges it after step t."""
-    _, after, _ = replay(key, agent, sequence)
-    timesteps = sequence.transitions.next_timestep
-    return jax.vmap(lambda memory, timestep: agent.act(key, memory, timestep)[1].value)(after, timesteps)
+    """The value of `next_timestep[t]`, what the env showed before any reset, to an agent for whom the episode goes on.
+
+    So an agent that clears its memory where an episode ends still knows this one.
+    """
+    before, _ = replay(key, agent, sequence)
+
+    def value(memory: Memory, transition: Transition) -> Float[Array, ""]:
+        step = transition.next_timestep
+        step = step._replace(last=jnp.zeros_like(step.last))
+        after = agent.observe(key, memory, transition._replace(next_timestep=step))
+        return agent.act(key, where(transition.valid, after, memory), step)[1].value
+
+    return jax.vmap(value)(before, sequence.transitions)
 
 
 def bootstrap_value(key: Key, agent: Agent, sequence: Sequences) -> Float[Array, ""]:
     """The value of what follows the sequence, in normalised units."""
-    _, _, last = replay(key, agent, sequence)
+    _, last = replay(key, agent, sequence)
     assert sequence.following is not None
     return agent.act(key, last, sequence.following)[1].value
 
@@ -99,7 +104,7 @@ def cut(key: Key, agent: Agent, sequences: Sequences, length: int) -> Sequences:
     num_steps = sequences.trial_first.shape[1]
     if num_steps % length:
         raise ValueError(f"bptt_length={length}: must divide the {num_steps} steps of a sequence.")
-    before, *_ = jax.vmap(lambda sequence: replay(key, agent, sequence))(sequences)
+    before, _ = jax.vmap(lambda sequence: replay(key, agent, sequence))(sequences)
 
     def windows(x: Array) -> Array:
         return x.reshape(-1, length, *x.shape[2:])
