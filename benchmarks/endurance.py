@@ -79,7 +79,10 @@ class Watch:
 
 
 def measure(kind: str, seconds: float) -> dict[str, Any]:
-    """One run, without an end of its own, as `innerloop train` makes it."""
+    """One run, without an end of its own, as `innerloop train` makes it: the first thing that does is to limit the pools."""
+    from innerloop._machine import limit_arenas
+
+    limit_arenas()
     from innerloop._run import configure, run_experiment
     from innerloop.recipes import default_settings
 
