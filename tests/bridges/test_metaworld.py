@@ -121,6 +121,30 @@ def test_agents_see_what_meta_world_shows():
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_the_reward_for_training_says_how_far_the_goal_is():
+    """As the simulator itself knows it, to 6 mm, for training and test tasks."""
+    pytest.importorskip("metaworld")
+    from metaworld.env_dict import ALL_V3_ENVIRONMENTS
+
+    row = il.benchmark("ml1-reach")
+    train, test = _metaworld.variants("ML1 reach-v3")
+    simulator = ALL_V3_ENVIRONMENTS["reach-v3"]()
+    for variant, task in ((0, train[0]), (53, test[3])):
+        simulator.set_task(task)
+        simulator.reset()
+        for action in np.random.default_rng(0).uniform(-1, 1, (20, 4)).astype(np.float32):
+            obs, reward, *_ = simulator.step(action)
+            distance = np.linalg.norm(simulator.tcp_center - simulator._target_pos)
+            after = il.TimeStep(jnp.asarray(obs), action, jnp.asarray(reward / 10), jnp.ones(()), False, False)
+            step = Transition(after, action, after, jnp.ones((), bool), None)
+            shaped = row.shaped(_metaworld.Variant(jnp.asarray(variant)), step)
+            said = -0.1 * np.log(2 * float(shaped) - reward / 10)
+            assert abs(said - distance) < 0.006
+    simulator.close()
+    row.env.host.pool.close()
+
+
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["ML1", "ML1 dance-v3", "ML11", "reach-v3"])
 def test_unknown_names_are_said(name):
     pytest.importorskip("metaworld")

@@ -7,12 +7,13 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from innerloop import bridges
 from innerloop._benchmark import OptionalRow, Reference, Rows
 from innerloop._task import Sampled
-from innerloop._types import Trials
+from innerloop._types import Transition, Trials
 from innerloop.references.generic import Random
 
 NUM_EPISODES = {"xland": 3, "gymnax": 3, "brax": 2, "jumanji": 3, "metaworld": 10}
@@ -66,6 +67,20 @@ def _four_rooms() -> bridges.Bridged:
 def _faster_cheetahs() -> Mapping[str, Any]:
     task = bridges.BraxTask
     return {"ood": Sampled(lambda key: task(jax.random.uniform(key, (), minval=3.0, maxval=4.0)))}
+
+
+def _closeness() -> Mapping[str, Any]:
+    """Meta-World's reward is all but flat around a goal, and flat within 5 cm; training may use one that is not."""
+    from innerloop.bridges._metaworld import GRIP, places
+
+    goals = jnp.asarray(places("ML1 reach-v3"), jnp.float32)
+
+    def shaped(task: bridges.Variant, transition: Transition) -> Float[Array, ""]:
+        step = transition.next_timestep
+        distance = jnp.linalg.norm(step.obs[:3] + jnp.asarray(GRIP) - goals[task.variant])
+        return (step.reward + jnp.exp(-distance / 0.1)) / 2
+
+    return {"shaped": shaped}
 
 
 def rows() -> Rows:
@@ -145,6 +160,7 @@ def _meta_world() -> tuple[OptionalRow, ...]:
             source,
             500,
             partial(bridges.metaworld, f"ML1 {skill}-v3"),
+            *((_closeness,) if skill == "reach" else ()),
         )
         for skill, what in skills.items()
     )

@@ -6,6 +6,7 @@ that no test task is a training task. `official_evaluation` has Meta-World's own
 """
 
 import hashlib
+import pickle
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -72,6 +73,16 @@ def variants(name: str, seed: int = 0) -> tuple[list[Any], list[Any]]:
             "this release of Meta-World splits wrongly. Use another seed or release."
         )
     return list(found.train_tasks), list(found.test_tasks)
+
+
+GRIP = (0.0, 0.0, -0.045)
+"""From the hand, whose place is seen, to between its fingers (m)."""
+
+
+def places(name: str, seed: int = 0) -> np.ndarray:
+    """Where the goals are, `[task 3]` (m), in the order of `Variant`. Raises ValueError as `metaworld` does."""
+    train, test = variants(name, seed)
+    return np.stack([pickle.loads(task.data)["rand_vec"][-3:] for task in (*train, *test)])
 
 
 def fingerprints(tasks: list[Any]) -> set[str]:
