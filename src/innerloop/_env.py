@@ -1,10 +1,13 @@
 """The environment contract: a pure MDP or POMDP whose task is an argument."""
 
 import abc
+import math
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from innerloop._types import Key, Task, TimeStep, Transition
@@ -36,15 +39,29 @@ class Discrete(eqx.Module):
 
 
 class Box(eqx.Module):
-    """A float32 array of a given shape, between `low` and `high` (the same bounds for every entry)."""
+    """A float32 array of a given shape, between `low` and `high` (the same bounds for every entry).
+
+    `ignored`: entries of a vector, counted from 0, that are no features of it: whoever observes does not look at them.
+    """
 
     shape: tuple[int, ...] = eqx.field(static=True)
     low: float = eqx.field(static=True, default=-float("inf"))
     high: float = eqx.field(static=True, default=float("inf"))
+    ignored: tuple[int, ...] = eqx.field(static=True, default=())
 
     def __check_init__(self) -> None:
         if not self.low < self.high:
             raise ValueError(f"Box(low={self.low}, high={self.high}): low must be below high.")
+        if not self.ignored:
+            return
+        if len(self.shape) != 1:
+            raise ValueError(
+                f"Box(ignored={self.ignored}): only entries of a vector are ignored; the shape is {self.shape}."
+            )
+        if len(set(self.ignored) & set(range(self.shape[0]))) < len(self.ignored) or len(self.ignored) == self.shape[0]:
+            raise ValueError(
+                f"Box(ignored={self.ignored}): name some of the entries 0 to {self.shape[0] - 1}, each once."
+            )
 
     @property
     def dtype(self) -> Any:
@@ -52,14 +69,19 @@ class Box(eqx.Module):
 
     @property
     def num_features(self) -> int:
-        """Number of entries."""
-        size = 1
-        for length in self.shape:
-            size *= length
-        return size
+        """Number of entries that are not ignored."""
+        return math.prod(self.shape) - len(self.ignored)
 
 
 Space = Discrete | Box
+
+
+def encode(space: Space, value: Array) -> Float[Array, " features"]:
+    """A value as a float vector: one-hot if discrete; flattened if a box, without what is ignored."""
+    if isinstance(space, Discrete):
+        return jax.nn.one_hot(value, space.num_values)
+    features = jnp.ravel(value).astype(jnp.float32)
+    return features[np.delete(np.arange(features.size), space.ignored)] if space.ignored else features
 
 
 class EnvSpec(eqx.Module):
@@ -72,6 +94,16 @@ class EnvSpec(eqx.Module):
     def __check_init__(self) -> None:
         if self.max_steps < 1:
             raise ValueError(f"EnvSpec(max_steps={self.max_steps}): an episode needs at least 1 step.")
+        if isinstance(self.action, Box) and self.action.ignored:
+            raise ValueError(
+                f"EnvSpec(action={self.action}): all of an action counts; leave `ignored` to observations."
+            )
+
+    def ignoring(self, entries: tuple[int, ...]) -> "EnvSpec":
+        """The same, for agents that do not look at these entries of an observation. Raises ValueError if it is no vector."""
+        if not isinstance(self.obs, Box):
+            raise ValueError(f"ignored={entries}: observations are {self.obs}; only entries of a vector are ignored.")
+        return EnvSpec(Box(self.obs.shape, self.obs.low, self.obs.high, entries), self.action, self.max_steps)
 
 
 class Env(eqx.Module):

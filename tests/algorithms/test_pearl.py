@@ -11,7 +11,7 @@ import pytest
 
 from innerloop import Finite, JaxCollector, evaluate, train
 from innerloop._benchmark import Benchmark
-from innerloop._types import Transition, Trials
+from innerloop._types import TimeStep, Transition, Trials
 from innerloop.agents import Posterior
 from innerloop.algorithms import PEARL, OffPolicy, PEARLLearner
 from innerloop.benchmarks import benchmark
@@ -52,6 +52,38 @@ def test_the_posterior_is_the_normalised_product_of_prior_and_factors() -> None:
         expected = (grid * density).sum()
         np.testing.assert_allclose(found.mean[i], expected, atol=1e-4)
         np.testing.assert_allclose(np.exp(found.log_variance[i]), (grid**2 * density).sum() - expected**2, rtol=1e-3)
+
+
+@pytest.mark.parametrize("encoder", ["product", "gru"])
+def test_what_is_ignored_changes_nothing(encoder: Any) -> None:
+    """Neither what the agent does and believes, nor what is learned; another entry does."""
+    learner = replace(SMALL, ignored=(1,), encoder=encoder, next_obs=encoder == "product", shaped=False).learner(ROW)
+    agent, trials = played(learner, ROW, num_rounds=ROW.num_episodes)
+
+    def told(entry: int, factor: float) -> list[Any]:
+        """Action, belief and parameters after an update, where an entry of all observations is so many times what it was."""
+
+        def with_lies(step: TimeStep) -> TimeStep:
+            return step._replace(obs=step.obs.at[..., entry].multiply(factor))
+
+        steps = trials.transitions
+        steps = steps._replace(timestep=with_lies(steps.timestep), next_timestep=with_lies(steps.next_timestep))
+        memory = agent.adapt(KEY, agent.init(KEY), jax.tree.map(lambda x: x[0, 0], steps))
+        action, _ = agent.act(KEY, memory, jax.tree.map(lambda x: x[0, 0, 0, 5], steps.timestep))
+        state, _ = learner.update(KEY, learner.init(KEY), trials._replace(transitions=steps))
+        return jax.tree.leaves(eqx.filter((action, agent.belief(memory), state.params), eqx.is_array))
+
+    honest = told(0, 1.0)
+    assert all(np.array_equal(x, y) for x, y in zip(honest, told(1, 3.0), strict=True))
+    assert not any(np.array_equal(x, y) for x, y in zip(honest[:2], told(0, 3.0)[:2], strict=True))
+
+
+@pytest.mark.parametrize("ignored", [(2,), (-1,), (0, 0), (0, 1)])
+def test_only_entries_of_an_observation_are_ignored_and_not_all_of_them(ignored: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"ignored=.*name some of the entries 0 to 1, each once"):
+        replace(SMALL, ignored=ignored).learner(ROW)
+    with pytest.raises(ValueError, match="only entries of a vector are ignored"):
+        replace(SMALL, ignored=(0,)).learner(probe_row("two-arms"))
 
 
 def test_the_order_of_transitions_does_not_matter_and_padding_does_not_count() -> None:

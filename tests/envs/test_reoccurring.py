@@ -8,6 +8,7 @@ import pytest
 
 from innerloop._check import check_env
 from innerloop._collect import JaxCollector
+from innerloop._env import encode
 from innerloop._evaluate import evaluate
 from innerloop._types import Trials
 from innerloop.benchmarks import benchmark
@@ -21,7 +22,7 @@ from innerloop.envs.reoccurring import (
     return_metrics,
     take,
 )
-from innerloop.envs.wrappers import RevealTask, encode
+from innerloop.envs.wrappers import RevealTask
 from innerloop.references.reoccurring import most_likely_arm_regret
 
 KEY = jax.random.key(0)

@@ -8,11 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from innerloop._env import EnvSpec
+from innerloop._env import EnvSpec, encode
 from innerloop._rollout import where
 from innerloop._types import Key, Memory, Transition
 from innerloop.agents._summary import History, HistoryMemory
-from innerloop.envs.wrappers import encode
 from innerloop.nn import MLP, CoreName, CoreOptions, Linear, Product
 
 DecoderName = Literal["sum"] | CoreName

@@ -9,10 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from innerloop._agent import ActorCritic, Outputs
-from innerloop._env import Space
+from innerloop._env import Space, encode
 from innerloop._rollout import where
 from innerloop._types import Key, Memory, Metrics, Transition
-from innerloop.envs.wrappers import encode
 from innerloop.losses import (
     SURROGATES,
     SurrogateName,

@@ -9,12 +9,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from innerloop._agent import ActExtras, Agent
-from innerloop._env import EnvSpec
+from innerloop._env import EnvSpec, encode
 from innerloop._types import Key, Memory, TimeStep, Transition
 from innerloop.agents._belief import Latent
 from innerloop.agents._soft import SoftPolicy
 from innerloop.agents._summary import History, HistoryMemory
-from innerloop.envs.wrappers import encode
 from innerloop.losses import gaussian_product
 from innerloop.nn import MLP, CoreName, CoreOptions, Linear
 

@@ -9,10 +9,9 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Bool, Float
 
 from innerloop._agent import ActExtras, ActorCritic, Outputs
-from innerloop._env import EnvSpec
+from innerloop._env import EnvSpec, encode
 from innerloop._rollout import where
 from innerloop._types import Key, Memory, TimeStep, Transition
-from innerloop.envs.wrappers import encode
 from innerloop.nn import (
     MLP,
     Encoder,

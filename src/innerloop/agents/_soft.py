@@ -9,10 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from innerloop._agent import ActExtras, Agent
-from innerloop._env import Box, Discrete, Space
+from innerloop._env import Box, Discrete, Space, encode
 from innerloop._types import Key, Memory, TimeStep, Transition
 from innerloop.agents._summary import Summary
-from innerloop.envs.wrappers import encode
 from innerloop.nn import Conditioned, Linear, PolicyName, PolicyOptions, conditioned
 
 MIN_LOG_SCALE, MAX_LOG_SCALE = -5.0, 2.0

@@ -8,10 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from innerloop._env import EnvSpec
+from innerloop._env import EnvSpec, encode
 from innerloop._types import Key, Memory, TimeStep, Transition
 from innerloop.agents._feedforward import NoMemory
-from innerloop.envs.wrappers import encode
 from innerloop.nn import MLP, Activation, Core, CoreName, CoreOptions, Encoder, Past, make_core
 
 

@@ -7,11 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from innerloop._env import Discrete, EnvSpec
+from innerloop._env import Discrete, EnvSpec, encode
 from innerloop._types import Key, Metrics, Transition
 from innerloop.agents import Belief
 from innerloop.agents._belief import Latent
-from innerloop.envs.wrappers import encode
 from innerloop.losses import bernoulli_log_prob, gaussian_kl, gaussian_log_prob, weights
 from innerloop.nn import MLP, Linear
 

@@ -15,7 +15,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from innerloop._benchmark import Benchmark
-from innerloop._env import Env, EnvSpec
+from innerloop._env import Env, EnvSpec, encode
 from innerloop._learner import Learner, apply_gradients, scheduled
 from innerloop._types import Key, Metrics, Transition, Trials
 from innerloop.agents import Belief
@@ -23,7 +23,6 @@ from innerloop.algorithms._inference import Inference
 from innerloop.algorithms._on_policy import OnPolicy
 from innerloop.algorithms._sequences import Moments, as_sequences
 from innerloop.algorithms.varibad import BeliefSettings, VariBADLearner, VariBADState
-from innerloop.envs.wrappers import encode
 from innerloop.losses import discounted_returns, weights
 from innerloop.nn import MLP, Linear
 

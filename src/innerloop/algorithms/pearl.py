@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int
 
 from innerloop._benchmark import Benchmark
 from innerloop._buffer import TaskReplay, empty_task_replay
-from innerloop._env import Env, EnvSpec, blank_transition
+from innerloop._env import Env, EnvSpec, blank_transition, encode
 from innerloop._learner import Learner, apply_gradients
 from innerloop._task import Finite
 from innerloop._types import Key, Metrics, Task, Transition, Trials
@@ -25,7 +25,6 @@ from innerloop.agents import Posterior
 from innerloop.agents._belief import Latent
 from innerloop.agents._posterior import ContextEncoder, EncoderName, make_encoder
 from innerloop.algorithms._soft import OffPolicy, Played, SoftNets, SoftObjective, Views, after_warmup, follow
-from innerloop.envs.wrappers import encode
 from innerloop.losses import gaussian_kl
 from innerloop.nn import CoreOptions, PolicyName, PolicyOptions
 
@@ -232,6 +231,9 @@ class PEARL:
     """What a recurrent encoder has beside its width."""
     next_obs: bool = False
     """Show the product encoder where a step led, too: for tasks that differ in dynamics."""
+    ignored: tuple[int, ...] = ()
+    """Entries of the observation, counted from 0, that encoder, actor and critics do not look at: what tells training tasks
+    apart, and does not say what they are."""
     policy: PolicyName = "mlp"
     """How the task vector shapes the policy; with `mlp` it is one more input. Critics always have it as an input."""
     policy_options: PolicyOptions = field(default_factory=PolicyOptions)
@@ -261,6 +263,8 @@ class PEARL:
     def learner(self, benchmark: Benchmark) -> PEARLLearner:
         """The learner for a benchmark."""
         training, spec = self.training, benchmark.env.spec
+        if self.ignored:
+            spec = spec.ignoring(self.ignored)
         if training.batch_size % self.tasks_per_step:
             raise ValueError(
                 f"batch_size={training.batch_size}: must be a multiple of tasks_per_step={self.tasks_per_step}."

@@ -26,6 +26,8 @@ from innerloop.bridges._bridge import Bridged
 
 NUM_TEST_GOALS, META_BATCH = 40, 20
 """Goals of a test skill, and environments side by side, in the official evaluation."""
+GRIP = (0.0, 0.0, -0.045)
+"""From the hand, whose place is seen, to between its fingers (m)."""
 
 
 class Variant(NamedTuple):
@@ -73,10 +75,6 @@ def variants(name: str, seed: int = 0) -> tuple[list[Any], list[Any]]:
             "this release of Meta-World splits wrongly. Use another seed or release."
         )
     return list(found.train_tasks), list(found.test_tasks)
-
-
-GRIP = (0.0, 0.0, -0.045)
-"""From the hand, whose place is seen, to between its fingers (m)."""
 
 
 def places(name: str, seed: int = 0) -> np.ndarray:

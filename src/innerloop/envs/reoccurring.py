@@ -13,10 +13,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from innerloop._env import Box, Env, EnvSpec, EnvState
+from innerloop._env import Box, Env, EnvSpec, EnvState, encode
 from innerloop._task import TaskDistribution, sample_tasks
 from innerloop._types import Key, Task, TimeStep, Trials
-from innerloop.envs.wrappers import encode
 
 
 class ReoccurringTask(NamedTuple):

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from innerloop._env import Box, Discrete, Env, EnvSpec, EnvState
+from innerloop._env import Box, Env, EnvSpec, EnvState, encode
 from innerloop._types import Key, Task, TimeStep
 
 
@@ -13,13 +13,6 @@ def flatten_task(task: Task) -> Float[Array, " features"]:
     """All arrays of a task, as one float vector."""
     leaves = [jnp.ravel(leaf).astype(jnp.float32) for leaf in jax.tree.leaves(task)]
     return jnp.concatenate(leaves) if leaves else jnp.zeros((0,))
-
-
-def encode(space: Discrete | Box, value: Array) -> Float[Array, " features"]:
-    """A value as a float vector: one-hot if discrete, flattened if a box."""
-    if isinstance(space, Discrete):
-        return jax.nn.one_hot(value, space.num_values)
-    return jnp.ravel(value).astype(jnp.float32)
 
 
 class RevealTask(Env):

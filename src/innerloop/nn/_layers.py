@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from innerloop._env import Box, Discrete, Space
+from innerloop._env import Box, Space, encode
 from innerloop._types import Key
 
 Activation = Literal["tanh", "relu", "silu"]
@@ -175,8 +175,5 @@ class Encoder(eqx.Module):
         return self.cnn.project.bias.shape[0] if self.cnn is not None else self.space.num_features
 
     def __call__(self, obs: Array, context: Float[Array, " num_context"] | None = None) -> Float[Array, " features"]:
-        if isinstance(self.space, Discrete):
-            features = jax.nn.one_hot(obs, self.space.num_values, dtype=jnp.float32)
-        else:
-            features = self.cnn(obs) if self.cnn is not None else obs.reshape(-1)
+        features = encode(self.space, obs) if self.cnn is None else self.cnn(obs)
         return self.mlp(features if context is None else jnp.concatenate([features, context]))
