@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from innerloop import bridges
 from innerloop._benchmark import OptionalRow, Reference, Rows
 from innerloop._task import Sampled
-from innerloop._types import Transition, Trials
+from innerloop._types import Task, Transition, Trials
 from innerloop.references.generic import Random
 
 NUM_EPISODES = {"xland": 3, "gymnax": 3, "brax": 2, "jumanji": 3, "metaworld": 10}
@@ -69,18 +69,14 @@ def _faster_cheetahs() -> Mapping[str, Any]:
     return {"ood": Sampled(lambda key: task(jax.random.uniform(key, (), minval=3.0, maxval=4.0)))}
 
 
-def _closeness() -> Mapping[str, Any]:
-    """Meta-World's reward is all but flat around a goal, and flat within 5 cm; training may use one that is not."""
+def _closeness(task: Task, transition: Transition) -> Float[Array, ""]:
+    """Meta-World's reward is all but flat around a goal, and flat within 5 cm; training may use this one, which is not."""
     from innerloop.bridges._metaworld import GRIP, places
 
-    goals = jnp.asarray(places("ML1 reach-v3"), jnp.float32)
-
-    def shaped(task: bridges.Variant, transition: Transition) -> Float[Array, ""]:
-        step = transition.next_timestep
-        distance = jnp.linalg.norm(step.obs[:3] + jnp.asarray(GRIP) - goals[task.variant])
-        return (step.reward + jnp.exp(-distance / 0.1)) / 2
-
-    return {"shaped": shaped}
+    goal = jnp.asarray(places("ML1 reach-v3"), jnp.float32)[task.variant]
+    step = transition.next_timestep
+    distance = jnp.linalg.norm(step.obs[:3] + jnp.asarray(GRIP) - goal)
+    return (step.reward + jnp.exp(-distance / 0.1)) / 2
 
 
 def rows() -> Rows:
@@ -160,7 +156,7 @@ def _meta_world() -> tuple[OptionalRow, ...]:
             source,
             500,
             partial(bridges.metaworld, f"ML1 {skill}-v3"),
-            *((_closeness,) if skill == "reach" else ()),
+            partial(dict, shaped=_closeness if skill == "reach" else None),
         )
         for skill, what in skills.items()
     )

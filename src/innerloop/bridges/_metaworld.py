@@ -7,7 +7,7 @@ that no test task is a training task. `official_evaluation` has Meta-World's own
 
 import hashlib
 import pickle
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -77,6 +77,7 @@ def variants(name: str, seed: int = 0) -> tuple[list[Any], list[Any]]:
     return list(found.train_tasks), list(found.test_tasks)
 
 
+@cache
 def places(name: str, seed: int = 0) -> np.ndarray:
     """Where the goals are, `[task 3]` (m), in the order of `Variant`. Raises ValueError as `metaworld` does."""
     train, test = variants(name, seed)
