@@ -2,6 +2,7 @@
 
 import abc
 import math
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -41,17 +42,31 @@ class Discrete(eqx.Module):
 class Box(eqx.Module):
     """A float32 array of a given shape, between `low` and `high` (the same bounds for every entry).
 
-    `ignored`: entries of a vector, counted from 0, that are no features of it: whoever observes does not look at them.
+    Args:
+        ignored: entries of a vector, counted from 0, that are no features of it: whoever observes does not look at them.
+        origin, unit: of every entry of a vector. Features are (entry - origin) / unit: nets learn slowly from numbers that
+            are far from 0 and vary by hundredths. Both or neither.
     """
 
     shape: tuple[int, ...] = eqx.field(static=True)
     low: float = eqx.field(static=True, default=-float("inf"))
     high: float = eqx.field(static=True, default=float("inf"))
     ignored: tuple[int, ...] = eqx.field(static=True, default=())
+    origin: tuple[float, ...] = eqx.field(static=True, default=())
+    unit: tuple[float, ...] = eqx.field(static=True, default=())
 
     def __check_init__(self) -> None:
         if not self.low < self.high:
             raise ValueError(f"Box(low={self.low}, high={self.high}): low must be below high.")
+        if self.origin or self.unit:
+            num = self.shape[0] if len(self.shape) == 1 else 0
+            if not len(self.origin) == len(self.unit) == num or not np.isfinite(self.origin).all():
+                raise ValueError(
+                    f"Box(origin={self.origin}, unit={self.unit}): give a finite origin and a unit of each entry of a "
+                    f"vector; the shape is {self.shape}."
+                )
+            if not all(0 < x < float("inf") for x in self.unit):
+                raise ValueError(f"Box(unit={self.unit}): must be positive and finite.")
         if not self.ignored:
             return
         if len(self.shape) != 1:
@@ -77,10 +92,12 @@ Space = Discrete | Box
 
 
 def encode(space: Space, value: Array) -> Float[Array, " features"]:
-    """A value as a float vector: one-hot if discrete; flattened if a box, without what is ignored."""
+    """A value as a float vector: one-hot if discrete; flattened if a box, in its units, without what is ignored."""
     if isinstance(space, Discrete):
         return jax.nn.one_hot(value, space.num_values)
     features = jnp.ravel(value).astype(jnp.float32)
+    if space.unit:
+        features = (features - np.asarray(space.origin, np.float32)) / np.asarray(space.unit, np.float32)
     return features[np.delete(np.arange(features.size), space.ignored)] if space.ignored else features
 
 
@@ -94,16 +111,17 @@ class EnvSpec(eqx.Module):
     def __check_init__(self) -> None:
         if self.max_steps < 1:
             raise ValueError(f"EnvSpec(max_steps={self.max_steps}): an episode needs at least 1 step.")
-        if isinstance(self.action, Box) and self.action.ignored:
+        if isinstance(self.action, Box) and (self.action.ignored or self.action.unit):
             raise ValueError(
-                f"EnvSpec(action={self.action}): all of an action counts; leave `ignored` to observations."
+                f"EnvSpec(action={self.action}): all of an action counts, as it is; leave `ignored`, `origin` and `unit` to "
+                "observations."
             )
 
     def ignoring(self, entries: tuple[int, ...]) -> "EnvSpec":
         """The same, for agents that do not look at these entries of an observation. Raises ValueError if it is no vector."""
         if not isinstance(self.obs, Box):
             raise ValueError(f"ignored={entries}: observations are {self.obs}; only entries of a vector are ignored.")
-        return EnvSpec(Box(self.obs.shape, self.obs.low, self.obs.high, entries), self.action, self.max_steps)
+        return replace(self, obs=replace(self.obs, ignored=entries))
 
 
 class Env(eqx.Module):
