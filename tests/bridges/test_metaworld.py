@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import innerloop as il
+from innerloop._env import encode
 from innerloop._types import Transition
 from innerloop.bridges import _metaworld, _skills
 from innerloop.references.generic import Random
@@ -48,6 +49,18 @@ def test_a_wrong_split_is_refused(monkeypatch):
     right = SimpleNamespace(ML1=lambda skill, seed: SimpleNamespace(train_tasks=tasks[:2], test_tasks=tasks[2:]))
     monkeypatch.setattr(_metaworld, "package", lambda *names: right)
     assert _metaworld.variants("ML1 reach-v3") == (tasks[:2], tasks[2:])
+
+
+def test_features_of_places_are_tenths_of_a_metre():
+    """Of the hand and two objects, now and a step ago, and of the goal; all else is as it is."""
+    space = _metaworld.meta_spec().obs
+    zero, ones = encode(space, jnp.zeros((39,))), jax.vmap(lambda obs: encode(space, obs))(jnp.eye(39))
+    steps = np.diagonal(np.asarray(ones) - np.asarray(zero))
+    places = [*range(3), *range(4, 7), *range(11, 14)]
+    expected = np.ones(39)
+    expected[[*places, *(18 + i for i in places), 36, 37, 38]] = 10.0
+    np.testing.assert_allclose(steps, expected, rtol=1e-5)
+    np.testing.assert_allclose(zero[:3], [0.0, -7.5, -2.0], rtol=1e-5)
 
 
 def test_the_official_agent_sees_every_step_and_adapts_between_episodes():
