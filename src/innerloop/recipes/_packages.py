@@ -11,11 +11,10 @@ XLAND = (
 )
 
 ML1 = (
-    "Seed 0 of a first recipe (KL weight 1e-2, nets of 128, discount .99, one step size, learned temperature) came within "
-    "5 cm of training goals in half of the episodes, and within about 6 in most: rewards a centimetre outside are .99 of "
-    "those inside. Settings were then changed; at a fixed temperature the arm moves about where rewards are alike. A pilot "
-    "(seed 102, 40 updates, 5 latent dimensions, one episode from the prior) came within 5 cm of nine in ten training goals, "
-    "and went to places far from others."
+    "Settings were chosen on seed 101 by the official evaluation on goals of another seed (seed=1), never on test goals; the "
+    "pilots are in docs/benchmarks/packages.md. The puck is hidden, since its place tells the 50 training goals apart. Eight of "
+    "ten episodes explore: where the arm rests once it follows its posterior tells an encoder the goal in training, and only "
+    "its own guess on goals that are new."
 )
 
 ROWS: tuple[Recipe, ...] = (
@@ -60,9 +59,9 @@ ROWS: tuple[Recipe, ...] = (
             ignored=(*range(4, 18), *range(22, 39)),
             kl_coef=1e-3,
             context_steps=128,
-            num_prior_episodes=3,
+            num_prior_episodes=8,
             training=OffPolicy(
-                num_updates=60,
+                num_updates=40,
                 num_tasks=4,
                 num_gradient_steps=1000,
                 capacity=20_000,
