@@ -27,7 +27,7 @@ from innerloop.bridges._bridge import Bridged
 
 NUM_TEST_GOALS, META_BATCH = 40, 20
 """Goals of a test skill, and environments side by side, in the official evaluation."""
-TABLE, REACH = (0.0, 0.75, 0.2), 0.1
+ORIGIN, UNIT = (0.0, 0.75, 0.2), 0.1
 """What places in observations are told from, and the length that is 1 (m), for whoever learns from them."""
 GRIP = (0.0, 0.0, -0.045)
 """From the hand, whose place is seen, to between its fingers (m)."""
@@ -93,7 +93,7 @@ def _seen(num_entries: int) -> Box:
     centimetres in numbers like .8 m."""
     origin, unit = np.zeros(num_entries), np.ones(num_entries)
     for first in (*(frame + part for frame in (0, 18) for part in (0, 4, 11)), 36):
-        origin[first : first + 3], unit[first : first + 3] = TABLE, REACH
+        origin[first : first + 3], unit[first : first + 3] = ORIGIN, UNIT
     return Box((num_entries,), origin=tuple(origin.tolist()), unit=tuple(unit.tolist()))
 
 
