@@ -11,10 +11,10 @@ XLAND = (
 )
 
 ML1 = (
-    "Settings were chosen on seed 101 by the official evaluation on goals of another seed (seed=1), never on test goals; the "
-    "pilots are in docs/benchmarks/packages.md. The puck is hidden, since its place tells the 50 training goals apart. Eight "
-    "of ten episodes explore: where the arm rests once it follows its posterior tells an encoder the goal in training, and "
-    "only its own guess on goals that are new."
+    "Settings were chosen on seed 101 by the official evaluation on goals of another seed (seed=1), not on test goals, "
+    "where an earlier recipe had come to .80; the pilots are in docs/benchmarks/packages.md. The puck is not looked at, "
+    "since its place tells the 50 training goals apart. Eight of ten episodes explore: where the arm rests once it "
+    "follows its posterior tells an encoder the goal in training, and only its own guess on goals that are new."
 )
 
 ROWS: tuple[Recipe, ...] = (
